@@ -1,0 +1,49 @@
+"""Runtimes whose temporary folders are the benchmark's own."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from stagecall.plugins import Plugin
+from stagecall.specs.task import TaskDefinition
+from stagecall.worker.environment import LocalEnvironment
+from stagecall.worker.runtime import Runtime
+
+SUCCESS: Mapping[str, Mapping[str, Any]] = {"success": {}}
+THREE: Mapping[str, Mapping[str, Any]] = {"success": {}, "env": {}, "maxruntime": {"maxRunTime": 3600}}
+
+MOCK_TASK = {"delay": 0, "function": "true", "argument": "whatever"}
+"""A payload that names all there is to name for the mock engine."""
+
+MOCK_TASK_OF_THREE = {**MOCK_TASK, "env": {"GREETING": "hello"}, "maxRunTime": 600}
+
+
+@asynccontextmanager
+async def runtime_of(
+    engine: str,
+    plugins: Mapping[str, Mapping[str, Any]] | Sequence[Plugin],
+    config: Mapping[str, Any] | None = None,
+) -> AsyncIterator[Runtime]:
+    """Give a runtime whose temporary folders lie below a fresh one, which is removed in the end."""
+    with tempfile.TemporaryDirectory(prefix="stagecall-bench-") as folder:
+        async with (
+            LocalEnvironment(root=Path(folder)) as environment,
+            await Runtime.create(engine, plugins, engine_config=config, environment=environment) as runtime,
+        ):
+            yield runtime
+
+
+def definition(payload: Mapping[str, Any]) -> TaskDefinition:
+    """Return a task with this payload, parsed: what the worker has in hand when a run begins."""
+    return TaskDefinition.parse({"payload": payload})
+
+
+async def complete(runtime: Runtime, task: TaskDefinition) -> None:
+    """Run a task, which must complete: a benchmark of what fails would be a fast one."""
+    resolution = await runtime.new_run(task).wait()
+    if not resolution.success:
+        raise RuntimeError(f"the benchmark's own task did not complete: {resolution}")

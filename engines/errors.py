@@ -1,0 +1,55 @@
+"""What engine objects raise beside the errors of the lifecycle: outcomes of a call, each told by its type."""
+
+from __future__ import annotations
+
+from ..lifecycle.errors import ExceptionReason, StagecallError, TaskExceptionError
+
+
+class EngineError(StagecallError):
+    """The base of what engine objects report about a call; one that a plugin lets pass counts as the plugin's defect."""
+
+
+class MaxConcurrencyExceededError(TaskExceptionError):
+    """The engine runs as many sandboxes as it can: the run is resolved `resource-unavailable`."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            ExceptionReason.RESOURCE_UNAVAILABLE, f"the engine already runs {limit} sandboxes, its most"
+        )
+
+
+class NamingConflictError(EngineError):
+    """A name that a sandbox builder was given is taken already."""
+
+
+class ResourceNotFoundError(EngineError):
+    """The result set has no file or folder at the path asked for."""
+
+
+class InvalidResourceError(ResourceNotFoundError):
+    """There is something at the path asked for, but nothing that can be extracted: a special file, a link, a folder for a file."""
+
+
+class HandlerInterruptError(EngineError):
+    """A handler given to `extract_folder` raised; all running handlers have returned. The handler's error is the cause."""
+
+
+class NoSuchDisplayError(EngineError):
+    """The sandbox has no display of that name."""
+
+
+class SandboxAbortedError(EngineError):
+    """The sandbox was aborted, so there is no result to wait for."""
+
+
+class SandboxTerminatedError(EngineError):
+    """The sandbox has ended, so it can be neither aborted nor joined."""
+
+
+class ShellAbortedError(EngineError):
+    """The shell was aborted, so there is no exit to wait for."""
+
+
+class ShellTerminatedError(EngineError):
+    """The shell has ended, so it cannot be aborted or resized."""

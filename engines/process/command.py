@@ -1,0 +1,42 @@
+"""A command in its cell, from its start until it has ended or was ended."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+
+from .containment import Cell
+
+
+@attrs.define(eq=False)
+class Command:
+    """What sandbox and shell have in common: `ended` waits, `stop` hurries it, `cell.clear()` makes sure.
+
+    Create it when the cell was started.
+    """
+
+    cell: Cell
+    _moment: asyncio.Future[None] = attrs.field(init=False)
+    _grace: float | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._moment = asyncio.get_running_loop().create_future()
+        self.cell.exited.add_done_callback(self._wake)
+
+    def stop(self, grace: float) -> None:
+        """Give the command SIGTERM and `grace` seconds to end, neither if 0; only the first call counts."""
+        if self._grace is None:
+            self._grace = grace
+            self._wake()
+
+    async def ended(self) -> None:
+        """Return when the command's own process has ended, or has been stopped and used up its grace."""
+        await self._moment
+        if self._grace and not self.cell.exited.done():
+            await self.cell.terminate()
+            await asyncio.wait([self.cell.exited], timeout=self._grace)
+
+    def _wake(self, _: object = None) -> None:
+        if not self._moment.done():
+            self._moment.set_result(None)

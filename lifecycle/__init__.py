@@ -1,0 +1,47 @@
+"""Moves one run along its lifecycle's table: machine, driver, context, log, trace; and the errors that decide what a run becomes."""
+
+from __future__ import annotations
+
+from ..specs.lifecycle import TASK_RUN, Combine, Lifecycle, Order, Stage
+from .cancellation import Cancellation
+from .context import TaskContext
+from .errors import (
+    ConfigurationError,
+    ExceptionReason,
+    FatalInternalError,
+    FeatureNotSupportedError,
+    LifecycleError,
+    MalformedPayloadError,
+    NonFatalInternalError,
+    StagecallError,
+    TaskExceptionError,
+)
+from .limits import Limits
+from .resolution import Resolution, Severity
+from .surroundings import Artifact, ArtifactStore, Environment, Monitor
+
+__all__ = [
+    "TASK_RUN",
+    "Artifact",
+    "ArtifactStore",
+    "Cancellation",
+    "Combine",
+    "ConfigurationError",
+    "Environment",
+    "ExceptionReason",
+    "FatalInternalError",
+    "FeatureNotSupportedError",
+    "Lifecycle",
+    "LifecycleError",
+    "Limits",
+    "MalformedPayloadError",
+    "Monitor",
+    "NonFatalInternalError",
+    "Order",
+    "Resolution",
+    "Severity",
+    "Stage",
+    "StagecallError",
+    "TaskContext",
+    "TaskExceptionError",
+]

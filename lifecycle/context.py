@@ -1,0 +1,210 @@
+"""What engines and plugins hold of a run: its facts, its log, its cancellation, its temporary folder, and work that it owns."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import AsyncIterator, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+
+from .calls import CURRENT, Call
+from .cancellation import Cancellation
+from .errors import LifecycleError
+from .surroundings import Artifact, Storage
+
+if TYPE_CHECKING:
+    from ..specs.task import TaskInfo
+    from .log import TaskLog
+
+T = TypeVar("T")
+
+
+class Owner(Protocol):
+    """What a context needs of the run it belongs to."""
+
+    loop: asyncio.AbstractEventLoop
+    log: TaskLog
+
+    def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run `coro` as a background task of the run."""
+
+    def late_message(self, text: str) -> None:
+        """Take a message that came after the log was closed."""
+
+    def run_folder(self) -> Path:
+        """Return the run's temporary folder, created on first use."""
+
+    async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
+        """Store an artifact and record it in the trace."""
+
+
+class TaskContext:
+    """The run as engines and plugins see it. The methods that return at once may be called from any thread.
+
+    `info` is the TaskInfo, `cancelled` the Cancellation (flag, awaitable, and `wait` for threads), `queue` and `credentials` are what the worker got with
+    the claim, None where a task did not come from a queue.
+    """
+
+    __slots__ = ("_owner", "cancelled", "credentials", "info", "queue")
+
+    def __init__(self, owner: Owner, info: TaskInfo, queue: Any = None, credentials: Any = None) -> None:
+        self._owner = owner
+        self.info = info
+        self.cancelled = Cancellation()
+        self.queue = queue
+        self.credentials = credentials
+
+    def log(self, text: str) -> None:
+        """Write a message to the task log, each line marked `[stagecall]`; once the log is closed it goes to the trace and the worker's log."""
+        self._write("[stagecall] ", text)
+
+    def log_error(self, text: str) -> None:
+        """Write an error to the task log, each line marked `[stagecall:error]`."""
+        self._write("[stagecall:error] ", text)
+
+    def _write(self, prefix: str, text: str) -> None:
+        lines = "".join(f"{prefix}{line}\n" for line in text.splitlines() or [""])
+        if not self._owner.log.write(lines.encode("utf-8", "backslashreplace")):
+            self._owner.late_message(text)
+
+    def write_log(self, data: bytes) -> bool:
+        """Append the sandbox's own output as it is; return False once the log is closed. For engines.
+
+        Raises: TaskExceptionError (resource-unavailable) when the disk is full.
+        """
+        return self._owner.log.write(data)
+
+    async def drain_into_log(self, pipe: int) -> int:
+        """Move the sandbox's output from a non-blocking pipe into the log without copying, until the pipe's end. For engines.
+
+        Returns the bytes moved; the caller closes the pipe. Raises: TaskExceptionError (resource-unavailable) when the disk is full.
+        """
+        return await self._owner.log.drain(pipe)
+
+    @property
+    def log_bytes(self) -> int:
+        """The bytes in the log so far."""
+        return self._owner.log.size
+
+    @property
+    def log_closed(self) -> bool:
+        """Whether the log is closed."""
+        return self._owner.log.closed
+
+    def new_log_reader(self, offset: int = 0) -> AsyncIterator[bytes]:
+        """Return the log from byte `offset` on, in pieces of at most 64 KiB, following it until it is closed."""
+        return self._owner.log.reader(offset)
+
+    def extract_log(self) -> BinaryIO:
+        """Return the whole log, open for reading, from `finished` or `exception` on; the caller closes it. Raises: LifecycleError before."""
+        return self._owner.log.open()
+
+    @property
+    def temporary_folder(self) -> Path:
+        """A private folder of the run, created on first use, removed in dispose."""
+        return self._owner.run_folder()
+
+    def spawn(self, coro: Coroutine[Any, Any, T], name: str = "background") -> asyncio.Task[T]:
+        """Run `coro` in the background on the run's loop; it is joined before dispose and its error counts as a hook's.
+
+        Raises: LifecycleError from another thread than the loop's, or once the run is being disposed.
+        """
+        return self._owner.spawn(coro, name)
+
+    def run_on_loop(self, coro: Coroutine[Any, Any, T]) -> T:
+        """Run `coro` on the run's loop and block this thread for its result: how a plain `def` hook calls async engine methods.
+
+        Raises: what `coro` raises; CancelledError when the hook is cancelled; LifecycleError on the loop's own thread.
+        """
+        return run_on_loop(self._owner.loop, coro)
+
+    async def upload_artifact(
+        self,
+        name: str,
+        content: BinaryIO | bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        content_encoding: str | None = None,
+        expires: datetime | None = None,
+    ) -> Artifact:
+        """Store a file as artifact `name`; it expires with the task unless `expires` says otherwise. Raises: NonFatalInternalError."""
+        return await self._store(
+            name,
+            "object",
+            content,
+            content_type=content_type,
+            content_encoding=content_encoding,
+            expires=expires,
+        )
+
+    async def create_error_artifact(
+        self, name: str, *, reason: str, message: str, expires: datetime | None = None
+    ) -> Artifact:
+        """Store why there is no artifact `name`. Raises: NonFatalInternalError."""
+        return await self._store(name, "error", None, reason=reason, message=message, expires=expires)
+
+    async def create_redirect_artifact(
+        self, name: str, *, url: str, content_type: str, expires: datetime | None = None
+    ) -> Artifact:
+        """Make artifact `name` lead to a URL; it may be pointed elsewhere later. Raises: NonFatalInternalError."""
+        return await self._store(name, "redirect", None, url=url, content_type=content_type, expires=expires)
+
+    async def create_link_artifact(
+        self, name: str, *, target: str, content_type: str, expires: datetime | None = None
+    ) -> Artifact:
+        """Make artifact `name` stand for another artifact of the run. Raises: NonFatalInternalError."""
+        return await self._store(
+            name, "link", None, target=target, content_type=content_type, expires=expires
+        )
+
+    async def _store(
+        self,
+        name: str,
+        storage: Storage,
+        content: BinaryIO | bytes | None,
+        *,
+        content_type: str = "application/octet-stream",
+        expires: datetime | None = None,
+        **fields: Any,
+    ) -> Artifact:
+        artifact = Artifact(name, storage, content_type, expires or self.info.expires, **fields)
+        return await self._owner.store_artifact(artifact, content)
+
+
+def run_on_loop(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T]) -> T:
+    """Run `coro` on `loop` from another thread and wait for it; see `TaskContext.run_on_loop`."""
+    try:
+        here = asyncio.get_running_loop()
+    except RuntimeError:
+        here = None
+    if here is not None:
+        coro.close()
+        raise LifecycleError("run_on_loop is for threads; on a loop, await the coroutine")
+    call = CURRENT.get()
+    work = coro if call is None else _on_behalf(call, coro)
+    try:
+        result = asyncio.run_coroutine_threadsafe(work, loop)
+    except RuntimeError as error:
+        work.close()
+        coro.close()
+        raise LifecycleError("the run's loop is closed: nothing runs on it any more") from error
+    try:
+        return result.result()
+    except concurrent.futures.CancelledError:  # another class than asyncio's, and an Exception
+        raise asyncio.CancelledError from None
+
+
+async def _on_behalf(call: Call, coro: Coroutine[Any, Any, T]) -> T:
+    """Run `coro` so that cancelling `call`, whose thread waits for it, cancels it too."""
+    task = asyncio.current_task()
+    assert task is not None
+    if call.cancelling:
+        coro.close()
+        raise asyncio.CancelledError
+    call.loop_work = [*(call.loop_work or ()), task]
+    try:
+        return await coro
+    finally:
+        call.loop_work.remove(task)

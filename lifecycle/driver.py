@@ -1,0 +1,526 @@
+"""The driver: takes one run from stage to stage along its lifecycle's table, and to dispose, whatever happens.
+
+`Run` knows stages, calls, errors and aborts; what a stage's action does is a method of the subclass with the action's name
+(`worker/task_run.py`). So there are three places to read: the table says what comes when, the subclass what it does, this module why it
+cannot come otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import attrs
+
+from ..specs.lifecycle import Combine, Lifecycle, Order, Stage
+from ..specs.rules import judge
+from ..specs.trace import Kind, Outcome, Trace
+from .barrier import Barrier
+from .calls import NOBODY, Call
+from .errors import ExceptionReason, FatalInternalError, LifecycleError
+from .limits import Limits
+from .machine import move
+from .recorder import Observer, Recorder
+from .resolution import Failure, Resolution, Severity, decide, describe, leaves
+
+T = TypeVar("T")
+
+_DECIDING = threading.Lock()
+"""Held for a few instructions where an abort meets the decision, so one lock serves all runs."""
+
+
+class HookTimeoutError(FatalInternalError):
+    """A hook or engine call overran its time."""
+
+
+class RuleBrokenError(LifecycleError):
+    """In strict mode: the trace of a run breaks an ordering rule. A defect of the library or of an action of your own; please report it."""
+
+
+@attrs.frozen
+class Participant:
+    """One whose hooks are called: `hooks` names those it overrides, `after` those whose calls come first, directly or through others."""
+
+    name: str
+    target: Any
+    hooks: frozenset[str]
+    after: frozenset[str] = NOBODY
+
+
+class Run:
+    """One run of a lifecycle. A run that is never waited for has acquired nothing.
+
+    Subclasses bring the actions, `arguments` and what surrounds a run; `wait` drives it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_abort_taken",
+        "_aborting",
+        "_background",
+        "_barrier",
+        "_driver",
+        "_limits",
+        "_raise",
+        "_recorder",
+        "_spawn_until",
+        "_strict",
+        "aborted",
+        "failures",
+        "lifecycle",
+        "loop",
+        "non_fatal_errors",
+        "participants",
+        "resolution",
+        "stage",
+        "stop_worker",
+        "success",
+    )
+
+    def __init__(
+        self, lifecycle: Lifecycle, limits: Limits, observers: tuple[Observer, ...] = (), strict: bool = False
+    ) -> None:
+        self.lifecycle = lifecycle
+        self.stage = lifecycle.initial.name
+        self.success = True
+        self.failures: list[Failure] = []
+        self.aborted: ExceptionReason | None = None
+        self.resolution: Resolution | None = None
+        self.participants: list[Participant] = []
+        self.stop_worker = False
+        self.non_fatal_errors = 0
+        self._limits = limits
+        self._strict = strict
+        self._recorder = Recorder(observers, self._report)
+        self._driver: asyncio.Task[None] | None = None
+        self._raise: BaseException | None = None
+        self._abort_taken = False
+        self._aborting: Call | None = None
+        self._background: list[Call] = []
+        self._spawn_until = math.inf
+
+    # What the embedder calls
+
+    @property
+    def trace(self) -> Trace:
+        """What has happened so far."""
+        return self._recorder.trace
+
+    def observe(self, observer: Observer) -> None:
+        """Call `observer` with every event from now on, before any hook that follows it; it must only append to memory."""
+        self._recorder.observe(observer)
+
+    async def wait(self) -> Resolution:
+        """Drive the run through dispose and return what it became; a second waiter joins the first.
+
+        The first waiter owns the run: if its task is cancelled, the run is aborted with worker-shutdown, disposed, and the cancellation is
+        raised then. A later waiter that is cancelled only stops waiting.
+        Raises: what a hook raised that is no Exception (SystemExit, KeyboardInterrupt and CancelledError excepted), after dispose.
+        """
+        owner = self._driver is None
+        if owner:
+            self._begin()
+        elif asyncio.get_running_loop() is not self.loop:
+            raise LifecycleError("a run belongs to the loop that drives it; wait for it there")
+        return await self._until_disposed(owner)
+
+    def abort(self, reason: ExceptionReason | str = ExceptionReason.CANCELED) -> bool:
+        """End the run as an exception with `reason`, from any thread; the first reason wins.
+
+        Returns whether this abort decides: False if another came first or the resolution is final. Raises: ValueError for an unknown reason.
+        """
+        reason = ExceptionReason(reason)
+        with _DECIDING:
+            accepted = self.aborted is None and self.resolution is None
+            if accepted:
+                self.aborted = reason
+        if self._driver is not None:  # else it is taken when the run begins
+            self._on_loop(self._on_abort, reason, accepted)
+        return accepted
+
+    def hurry(self) -> None:
+        """Cut the graces short, on the run's loop: abort, and cancel what is under way now. Dispose still runs."""
+        self.abort(ExceptionReason.WORKER_SHUTDOWN)
+        if self._driver is not None and self.stage != self.lifecycle.final:
+            self._barrier.cancel(list(self._barrier.open))
+
+    async def __aenter__(self) -> Run:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Abort with worker-shutdown what has not ended, and dispose; a run that was never waited for will do nothing."""
+        self.abort(ExceptionReason.WORKER_SHUTDOWN)
+        if self._driver is not None:
+            await self._until_disposed(owner=True)
+
+    # What a subclass brings
+
+    def arguments(self, names: Sequence[str]) -> tuple[Any, ...]:
+        """Return the values that a stage's hook is given: attributes of the run."""
+        return tuple(getattr(self, name) for name in names)
+
+    def action(self, name: str) -> Callable[[], Awaitable[None]]:
+        """Return what the stage action called `name` does: the method of that name."""
+        method: Callable[[], Awaitable[None]] = getattr(self, name)
+        return method
+
+    def describe_run(self) -> Mapping[str, Any]:
+        """Return what the first event of the trace tells of the run."""
+        return {"lifecycle": self.lifecycle.name}
+
+    def report_error(self, error: BaseException, where: str) -> str:
+        """Tell the worker about an error; return an incident id."""
+        return ""
+
+    def log_failure(self, failure: Failure) -> None:
+        """Tell the task's author about a failure, while the log is open."""
+
+    def close_log(self) -> Awaitable[None]:
+        """Close the task log. A stage action; also called when the run is given up."""
+        raise NotImplementedError
+
+    def forgives(self, call: Call) -> bool:
+        """Return whether what this call raised is only what an abort of the sandbox makes of it."""
+        return False
+
+    def cancel_context(self, reason: ExceptionReason) -> None:
+        """Tell engine and plugins that the run is cancelled."""
+
+    def sandbox_abort(self) -> Callable[[], Awaitable[None]] | None:
+        """Return what aborts the sandbox, None if there is nothing to abort."""
+        return None
+
+    def ended(self) -> None:
+        """Called when the trace has ended, before the waiters go on."""
+
+    # The way along the table
+
+    def _begin(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._barrier = Barrier(
+            self.loop, self._limits, self._recorder, lambda: self.stage, self._call_failed, self._interrupt
+        )
+        self.record(Kind.RUN, detail=self.describe_run())
+        self._driver = self.loop.create_task(self._drive())
+
+    async def _until_disposed(self, owner: bool) -> Resolution:
+        """Wait for the driver; the cancellation of the owner's own task is held back until then."""
+        cancelled: asyncio.CancelledError | None = None
+        while self._driver is not None and not self._driver.done():
+            waiter: asyncio.Future[None] = self.loop.create_future()
+            self._driver.add_done_callback(partial(_wake, waiter))
+            try:
+                await waiter
+            except asyncio.CancelledError as error:
+                if not owner:
+                    raise
+                cancelled = error
+                self._interrupt()
+            if self._driver.cancelled():  # before its first step, for later it lets nobody cancel it
+                self._interrupt()
+                self._driver = self.loop.create_task(self._drive())
+        if cancelled is not None:
+            raise cancelled
+        if self._raise is not None:
+            raise self._raise
+        assert self.resolution is not None
+        return self.resolution
+
+    async def _drive(self) -> None:
+        stage = self.lifecycle.initial
+        try:
+            while (destination := self._leave(stage)) is not None:
+                move(self, self.lifecycle, destination)
+                stage = self.lifecycle[destination]
+                await self._perform(stage)
+            self._barrier.close()
+            self.record(Kind.END)
+            self.ended()
+            self._check_rules()
+        except BaseException as error:  # a defect of this library: the waiters must learn of it
+            self._raise = self._raise or error
+
+    def entered(self, source: str) -> None:
+        """Record a move; the machine calls this within it."""
+        self.record(Kind.MOVE, detail=_SOURCES.setdefault(source, {"source": source}))
+
+    def _leave(self, stage: Stage) -> str | None:
+        """Return the next stage; where that one no longer changes the outcome, make the resolution final first."""
+        if stage.on_exception is None:
+            return stage.next
+        with _DECIDING:
+            destination = stage.on_exception if self._astray else stage.next
+            if destination is None or self.lifecycle[destination].provisional:
+                return destination
+            self.resolution = decide(self.success, self.failures, self.aborted)
+        self._take_abort()
+        self.record(Kind.OUTCOME, detail=_outcome(self.resolution))
+        return destination
+
+    @property
+    def _astray(self) -> bool:
+        """Whether the run is to become an exception, and its stage to do no more than end."""
+        return self.resolution is None and (bool(self.failures) or self.aborted is not None)
+
+    async def _perform(self, stage: Stage) -> None:
+        try:
+            if stage.action is not None and not self._astray:
+                await self.action(stage.action)()
+            if stage.hook is not None and not stage.action_calls_hook and not self._astray:
+                await self._call_hooks(stage, stage.hook)
+            if stage.next is not None and not self.lifecycle[stage.next].provisional and not self._astray:
+                await self._join_background(self._limits.hook_timeout)
+        except BaseException as error:  # no defect of an action may skip the stages that follow
+            self.fail(error, stage.action or stage.name)
+
+    async def _call_hooks(self, stage: Stage, hook: str) -> None:
+        arguments = self.arguments(stage.arguments)
+        calls = [
+            Call(hook, one.name, getattr(one.target, hook), arguments, one.after, self._limits.hook_timeout)
+            for one in self.participants
+            if hook in one.hooks
+        ]
+        if stage.order is Order.REVERSE:
+            for call in reversed(calls):
+                if self.resolution is not None or self.aborted is None:
+                    await self._barrier.run((call,))
+        elif calls:
+            await self._barrier.run(calls)
+        if stage.combine is Combine.ALL:
+            for call in calls:
+                self._combine(call)
+
+    def _combine(self, call: Call) -> None:
+        if call.outcome is not Outcome.OK:
+            return
+        if not isinstance(call.value, bool):
+            error = TypeError(f"{call.where} must return True or False, not {call.value!r}")
+            self.fail(error, call.where, call)
+        elif not call.value:
+            self.success = False
+
+    def _check_rules(self) -> None:
+        broken = judge(self.trace, self.lifecycle) if self._strict else []
+        if broken:
+            raise RuleBrokenError("; ".join(map(str, broken)))
+
+    # Calls
+
+    def record(
+        self,
+        kind: Kind,
+        plugin: str | None = None,
+        call: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Add an event to the trace, in the stage the run is in."""
+        self._recorder.record(kind, self.stage, plugin, call, detail)
+
+    def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
+        """Call on the run's loop: at once if that is running here, from another thread soon; if it is closed, never."""
+        if _running_loop() is self.loop:
+            callback(*arguments)
+            return
+        try:
+            self.loop.call_soon_threadsafe(callback, *arguments)
+        except RuntimeError:
+            pass  # nothing of the run goes on
+
+    async def run_calls(self, calls: Sequence[Call]) -> None:
+        """Make these calls side by side and return when all have ended or been abandoned; their errors count."""
+        await self._barrier.run(calls)
+
+    async def call(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *arguments: Any,
+        budget: float | None = None,
+        late: Callable[[Any], Awaitable[None]] | None = None,
+    ) -> Call:
+        """Make one call that is no plugin's, bounded by `budget` seconds, and return it ended; an error counts."""
+        call = Call(name, None, function, arguments, NOBODY, budget, late)
+        await self._barrier.run((call,))
+        return call
+
+    def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        """Run `coro` as a background task of the run; see `TaskContext.spawn`."""
+        if self._driver is None or self.stage == self.lifecycle.final or _running_loop() is not self.loop:
+            coro.close()
+            raise LifecycleError(
+                "background tasks are spawned on the run's loop, from prepare on and before dispose"
+            )
+        if self.loop.time() >= self._spawn_until:
+            coro.close()
+            raise LifecycleError("the run ends what it has in the background: nothing more can be spawned now")
+        self._background = self._in_background()
+        names = {call.name for call in self._background}
+        number = next(n for n in range(1, len(names) + 2) if _background_name(name, n) not in names)
+        call = Call(_background_name(name, number), None, coro.close)
+        task = self.loop.create_task(_contained(coro))
+        self._background.append(call)
+        self._barrier.adopt(call, task)
+        return task
+
+    async def _join_background(self, budget: float, *, graced: bool = False) -> None:
+        """Return when nothing runs in the background any more; what still does in `budget` seconds is cancelled then."""
+        self._spawn_until = self.loop.time() + budget
+        while not self._astray and (calls := self._in_background()):
+            self._barrier.bound(calls, self._spawn_until, graced=graced)
+            await self._barrier.join(calls)
+        self._spawn_until = math.inf
+        if self._aborting is not None:
+            await self._barrier.join((self._aborting,))
+
+    def _in_background(self) -> list[Call]:
+        return [call for call in self._background if call.outcome is None]
+
+    # What goes wrong
+
+    def fail(self, error: BaseException, where: str, call: Call | None = None) -> None:
+        """Count an error: while the outcome is provisional it decides, later it touches trace and worker only."""
+        if any(failure.error is error for failure in self.failures):
+            return
+        failure = Failure.of(error, where)
+        if failure.severity >= Severity.NON_FATAL:
+            failure = attrs.evolve(failure, incident=self._report(error, where))
+        self.stop_worker |= failure.severity is Severity.FATAL
+        self.non_fatal_errors += failure.severity is Severity.NON_FATAL
+        detail = {
+            "severity": failure.severity.name.lower(),
+            "reason": failure.reason.value,
+            "message": str(failure),
+            "incident": failure.incident,
+            "counted": self.resolution is None,
+        }
+        self.record(Kind.ERROR, call.plugin if call else None, call.name if call else None, detail)
+        if self.resolution is None:
+            self.failures.append(failure)
+            self._tell_author(failure)
+        self._raise = self._raise or next((leaf for leaf in leaves(error) if _is_foreign(leaf)), None)
+
+    def _report(self, error: BaseException, where: str) -> str | None:
+        """Tell the worker; a monitor that fails itself must not keep the run from ending."""
+        try:
+            return self.report_error(error, where) or None
+        except Exception:
+            return None
+
+    def _tell_author(self, failure: Failure) -> None:
+        try:
+            self.log_failure(failure)
+        except Exception as error:
+            self._report(error, "the task log")
+
+    def _call_failed(self, call: Call) -> None:
+        if call.timed_out:
+            error = HookTimeoutError(f"{call.where} overran its time")
+            error.__cause__ = call.error
+            self.fail(error, call.where, call)
+        elif call.outcome is Outcome.ABANDONED:
+            self._report(
+                HookTimeoutError(f"{call.where} was cancelled and did not end: abandoned"), call.where
+            )
+        elif call.error is not None and call.outcome is Outcome.FAILED and not self.forgives(call):
+            self.fail(call.error, call.where, call)
+        if call.outcome is Outcome.ABANDONED and call.plugin is not None:
+            self._fence(call.plugin)
+        if call in self._background and self._astray:
+            self._cut_waits()
+
+    def _cut_waits(self) -> None:
+        """Nothing can come any more of what the run only waits for: the sandbox, or the rest of the background."""
+        self._halt()
+        end = self.loop.time() + self._limits.cancel_grace
+        waits = [call for call in self._barrier.open if call.budget is None and call not in self._background]
+        self._barrier.bound(waits, end, graced=True)
+        self._barrier.release(self._background)
+
+    def _fence(self, plugin: str) -> None:
+        """Call nothing more of a plugin whose hook was abandoned, except dispose beside it."""
+        dispose = {self.lifecycle[self.lifecycle.final].hook}
+        self.participants = [
+            attrs.evolve(one, hooks=one.hooks & dispose) if one.name == plugin else one
+            for one in self.participants
+        ]
+
+    def _interrupt(self) -> None:
+        """The driver's own task was cancelled, as when a program cancels all its tasks: dispose must come all the same."""
+        self.abort(ExceptionReason.WORKER_SHUTDOWN)
+
+    def _on_abort(self, reason: ExceptionReason, accepted: bool) -> None:
+        if accepted:
+            self._take_abort()
+        elif self.stage != self.lifecycle.final:  # the trace of dispose takes no aborts
+            self.record(Kind.ABORT, detail={"reason": reason.value, "accepted": False})
+
+    def _take_abort(self) -> None:
+        """Act on the abort that decides, once: when it is told on the loop, or when it decides, whichever comes first."""
+        if self.aborted is None or self._abort_taken:
+            return
+        self._abort_taken = True
+        self.record(Kind.ABORT, detail={"reason": self.aborted.value, "accepted": True})
+        self.stop_worker |= self.aborted is ExceptionReason.WORKER_SHUTDOWN
+        if self.resolution is not None:
+            return  # on the way to the exception stage, which does the rest
+        self.cancel_context(self.aborted)
+        self._barrier.skip_pending()
+        self._halt()
+        end = self.loop.time() + self._limits.cancel_grace
+        graced = [call for call in self._barrier.open if call is not self._aborting]
+        self._barrier.bound(graced, end, graced=True)
+
+    def _halt(self) -> None:
+        """Begin to abort the sandbox, if there is one and nobody has."""
+        if self._aborting is None and (abort := self.sandbox_abort()) is not None:
+            self._aborting = Call("abort_sandbox", None, abort, budget=self._limits.dispose_budget)
+            self._barrier.start(self._aborting)
+
+    async def give_up(self) -> None:
+        """Cancel the context, abort the sandbox, end what runs in the background, close the log: the exception stage's action."""
+        assert self.resolution is not None and self.resolution.reason is not None
+        self.cancel_context(self.resolution.reason)
+        self._halt()
+        await self._join_background(self._limits.cancel_grace, graced=True)
+        await self.close_log()
+
+
+_SOURCES: dict[str, Mapping[str, Any]] = {}
+"""The details of moves: there are as many as stages, and every run shares them."""
+
+
+def _outcome(resolution: Resolution) -> Mapping[str, Any]:
+    reason = resolution.reason.value if resolution.reason is not None else None
+    return {"state": resolution.state, "reason": reason, "cause": resolution.cause, "final": True}
+
+
+def _background_name(name: str, number: int) -> str:
+    return f"background:{name}" if number == 1 else f"background:{name}#{number}"
+
+
+async def _contained(coro: Coroutine[Any, Any, T]) -> T:
+    """Keep what would end the program inside the task: the event loop re-raises these two, and only these."""
+    try:
+        return await coro
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise FatalInternalError(f"a background task raised {describe(error)}") from error
+
+
+def _wake(waiter: asyncio.Future[None], _: asyncio.Task[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _is_foreign(error: BaseException) -> bool:
+    return not isinstance(error, (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError))
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

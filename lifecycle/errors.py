@@ -1,0 +1,77 @@
+"""What may be raised while a run is under way, sorted by whose fault it is.
+
+A failed task is not among them: it is a resolution. Engines and plugins raise these to say what the run is to become; any other
+exception counts as a defect, a `FatalInternalError`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+
+class ExceptionReason(enum.StrEnum):
+    """Why a run was resolved `exception`: the wire names of the queue. Callers must expect new members.
+
+    Source: the queue's vocabulary, `reportException`; `canceled` is never reported, the queue already knows.
+
+    >>> ExceptionReason("worker-shutdown") is ExceptionReason.WORKER_SHUTDOWN
+    True
+    """
+
+    CANCELED = "canceled"
+    WORKER_SHUTDOWN = "worker-shutdown"
+    MALFORMED_PAYLOAD = "malformed-payload"
+    RESOURCE_UNAVAILABLE = "resource-unavailable"
+    INTERNAL_ERROR = "internal-error"
+    SUPERSEDED = "superseded"
+    INTERMITTENT_TASK = "intermittent-task"
+
+
+class StagecallError(Exception):
+    """The base of everything the library raises on purpose."""
+
+
+class MalformedPayloadError(StagecallError):
+    """The task author's fault: the payload asks for something that cannot be; `messages` says what, one sentence each.
+
+    >>> str(MalformedPayloadError("payload.command: must not be empty", "payload.env: no such thing"))
+    'payload.command: must not be empty; payload.env: no such thing'
+    """
+
+    def __init__(self, *messages: str) -> None:
+        self.messages = messages
+        super().__init__("; ".join(messages))
+
+    @classmethod
+    def merge(cls, errors: Iterable[MalformedPayloadError]) -> MalformedPayloadError:
+        """Return one error with every message of `errors`, each once, in order."""
+        return cls(*dict.fromkeys(message for error in errors for message in error.messages))
+
+
+class FeatureNotSupportedError(StagecallError):
+    """The engine does not offer this feature; a plugin may work around it, else the payload counts as malformed."""
+
+
+class TaskExceptionError(StagecallError):
+    """Nobody's defect, and yet the task has no result: the run is resolved `exception` with `reason`."""
+
+    def __init__(self, reason: ExceptionReason, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class NonFatalInternalError(StagecallError):
+    """The host's or a plugin's fault, and the worker may go on: the run is resolved `internal-error`, the error is counted."""
+
+
+class FatalInternalError(StagecallError):
+    """The host's or a plugin's fault, and the worker must stop: the run is resolved `internal-error` with an incident id."""
+
+
+class LifecycleError(StagecallError):
+    """The embedder's fault: a lifecycle that is not sound, a run used in a way that its contract rules out."""
+
+
+class ConfigurationError(StagecallError):
+    """The operator's fault: a configuration, an engine's or plugin's name, that cannot be used; the message names what and where."""

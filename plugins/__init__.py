@@ -1,0 +1,19 @@
+"""Plugins are called at each stage of a run: the interface, the manager, and where plugins are found by name."""
+
+from __future__ import annotations
+
+from .base import Plugin, PluginOptions, PluginProvider, TaskPlugin, TaskPluginOptions
+from .manager import PluginManager, plugin_manager_config_schema
+from .registry import plugins, register
+
+__all__ = [
+    "Plugin",
+    "PluginManager",
+    "PluginOptions",
+    "PluginProvider",
+    "TaskPlugin",
+    "TaskPluginOptions",
+    "plugin_manager_config_schema",
+    "plugins",
+    "register",
+]

@@ -1,0 +1,1 @@
+"""What ships for testing plugins and engines of your own."""

@@ -1,0 +1,277 @@
+"""The commands and their options; what they do is in the other modules."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import click
+
+from ...specs.schemas import did_you_mean
+from .errors import guarded
+from .exits import Problem
+from .installed import installed, worker_config
+from .logs import Logs
+from .tasks import load_jobs, prepare_folders
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@attrs.define
+class Settings:
+    """What may be said before or after the command."""
+
+    verbose: bool = False
+    debug: bool = False
+
+    def logs(self) -> Logs:
+        """Return where the worker's log goes."""
+        return Logs(self.verbose, self.debug)
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code."""
+    settings = Settings()
+
+    def call() -> int:
+        code = stagecall.main(list(arguments), prog_name="stagecall", standalone_mode=False, obj=settings)
+        if sys.stdout is not None:  # closed before the start
+            sys.stdout.flush()
+        return int(code or 0)
+
+    return guarded(call, lambda: settings.debug)
+
+
+class _Group(click.Group):
+    """Commands; an unknown one is answered with the nearest."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f'unknown command "{args[0]}"; {did_you_mean(args[0], self.commands)}')
+        return super().resolve_command(ctx, args)
+
+
+def _common(function: F) -> F:
+    """Add the options that every command takes."""
+
+    def keep(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+        if value:
+            setattr(ctx.ensure_object(Settings), str(option.name), True)
+
+    for names, text in (
+        (("--debug",), "Show tracebacks."),
+        (("-v", "--verbose"), "Show everything the worker itself has to say."),
+    ):
+        function = click.option(*names, is_flag=True, expose_value=False, callback=keep, help=text)(function)
+    return function
+
+
+_engine = click.option(
+    "--engine", "-e", metavar="NAME", help="The engine that runs the tasks; see `stagecall engines`."
+)
+_config = click.option(
+    "--config", "-c", metavar="FILE", help="Worker configuration; see `stagecall schema --what config`."
+)
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+First steps:
+  stagecall run examples/hello.yml
+  stagecall diagram --format html --run stagecall-out/.../run.json --output run.html
+  stagecall plugins
+
+\b
+Exit code of `run`: 0 completed, 1 failed, 2 usage, 3 malformed payload,
+4 any other exception; of several tasks the worst. Everything else: 0 fine,
+1 `check` found something broken, 2 usage, 4 an error nobody foresaw.""",
+)
+@click.version_option(package_name="stagecall", message="%(prog)s %(version)s")
+@_common
+def stagecall() -> None:
+    """Take tasks through an explicit, declared lifecycle.
+
+    Plugins are called at each stage, an engine runs the task in a sandbox, and dispose always comes last.
+    """
+
+
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall run hello.yml                      # see it run; results in stagecall-out/
+  stagecall run hello.yml --out out            # out/run.json, out/artifacts/...
+  stagecall run a.yml b.yml --concurrency 2    # out/a-1/..., out/b-2/...
+  stagecall run hello.yml --json 2>log | jq .resolution
+  echo 'payload: {command: [echo, hello]}' | stagecall run -
+
+\b
+The task log goes to standard output, everything about the run to standard
+error; with --json the log goes to standard error too. Without --config the
+plugins success, env, artifacts, tasklog, maxruntime and logprefix are enabled.
+Ctrl-C aborts cleanly, a second one hurries, a third ends the program at once.
+
+\b
+Exit code: 0 completed, 1 failed, 2 usage (a file that is no task definition
+included), 3 malformed payload, 4 any other exception; of several the worst."""
+)
+@click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
+@_engine
+@_config
+@click.option(
+    "--out", "-o", metavar="DIR", help="Where run.json and artifacts/ go; stagecall-out/<taskId> if absent."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON, one object a task and line.")
+@click.option(
+    "--concurrency", "-j", type=click.IntRange(min=1), metavar="N", help="How many tasks run at once."
+)
+@_common
+@click.pass_obj
+def run(
+    settings: Settings,
+    tasks: tuple[str, ...],
+    engine: str | None,
+    config: str | None,
+    out: str | None,
+    as_json: bool,
+    concurrency: int | None,
+) -> int:
+    """Run tasks: each TASK is a YAML or JSON file with a task definition, `-` is standard input.
+
+    While a task runs, its log appears, and at the bottom of a terminal the stage it is in; then a summary.
+    """
+    from .output import Streams
+    from .run import run_batch
+
+    jobs = load_jobs(tasks, None if out is None else Path(out))
+    worker = worker_config(config, engine)
+    prepare_folders(jobs)
+    with settings.logs().installed() as logs:
+        streams = Streams.of_process(as_json)
+        batch = run_batch(jobs, worker, concurrency=concurrency, streams=streams, as_json=as_json, logs=logs)
+        return asyncio.run(batch)
+
+
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall diagram                                      # mermaid, for a README
+  stagecall diagram --format svg > lifecycle.svg
+  stagecall diagram --run out/run.json --output run.html # the path that a run took
+  stagecall diagram --lifecycle mine.yml --format dot"""
+)
+@click.option(
+    "--format",
+    "-f",
+    "format_",
+    type=click.Choice(["mermaid", "dot", "svg", "html"]),
+    help="By default that of --output's name, else mermaid.",
+)
+@click.option("--run", "run_file", metavar="FILE", help="Draw this run: a run.json.")
+@click.option(
+    "--lifecycle",
+    "-l",
+    "lifecycle_file",
+    metavar="FILE",
+    help="Draw this lifecycle instead of that of task runs.",
+)
+@click.option("--output", "-o", metavar="FILE", help="Write here instead of to standard output.")
+@_common
+def diagram(
+    format_: str | None, run_file: str | None, lifecycle_file: str | None, output: str | None
+) -> None:
+    """Draw a lifecycle, or one run of it."""
+    from .inspect import SUFFIXES
+    from .inspect import diagram as draw
+
+    by_name = SUFFIXES.get(Path(output).suffix.lower()) if output else None
+    picture = draw(format_ or by_name or "mermaid", lifecycle_file, run_file)
+    if output is None:
+        click.echo(picture, nl=False)
+        return
+    try:
+        Path(output).write_text(picture, encoding="utf-8")
+    except OSError as error:
+        raise Problem(f"--output {output}: {error.strerror or error}") from error
+
+
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall check                  # the lifecycle of task runs
+  stagecall check mine.yml         # a lifecycle of your own
+  stagecall check out/run.json     # did this run keep every rule?
+
+\b
+Exit code: 0 everything holds, 1 something is broken, 2 usage."""
+)
+@click.argument("file", required=False, metavar="[LIFECYCLE.yml | run.json]")
+@click.option(
+    "--lifecycle", "-l", "lifecycle_file", metavar="FILE", help="The lifecycle that a run.json is judged by."
+)
+@_common
+def check(file: str | None, lifecycle_file: str | None) -> int:
+    """Check a lifecycle's table, or judge a stored run by the ordering rules."""
+    from .inspect import check as verdicts
+
+    lines, code = verdicts(file, lifecycle_file)
+    click.echo("\n".join(lines))
+    return code
+
+
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall schema                           # what a payload may hold
+  stagecall schema --engine mock --json
+  stagecall schema --what config             # the file for --config"""
+)
+@click.option("--json", "as_json", flag_value=True, default=False, help="JSON Schema 2020-12.")
+@click.option("--markdown", "as_json", flag_value=False, help="A Markdown page (the default).")
+@click.option(
+    "--what",
+    type=click.Choice(["payload", "config", "task", "lifecycle"]),
+    default="payload",
+    show_default=True,
+)
+@_engine
+@_config
+@_common
+def schema(as_json: bool, what: str, engine: str | None, config: str | None) -> None:
+    """Tell what a payload, a configuration, a task definition or a lifecycle may hold."""
+    from .inspect import schema_of, schema_text
+
+    merged, title = asyncio.run(schema_of(what, worker_config(config, engine), installed()))
+    click.echo(schema_text(merged, title, as_json), nl=False)
+
+
+@stagecall.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@_common
+def engines(names: tuple[str, ...]) -> None:
+    """List the engines, or tell everything about those called NAME."""
+    from .listing import engine_entries
+
+    _list(asyncio.run(engine_entries(names)), bool(names))
+
+
+@stagecall.command()
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@_common
+def plugins(names: tuple[str, ...]) -> None:
+    """List the plugins, or tell everything about those called NAME."""
+    from .listing import plugin_entries
+
+    _list(asyncio.run(plugin_entries(names)), bool(names))
+
+
+def _list(entries: Sequence[Any], in_full: bool) -> None:
+    from .listing import overview, page
+    from .output import printed
+
+    click.echo("\n".join(map(page, entries)) if in_full else printed(overview(entries)), nl=False)

@@ -1,0 +1,140 @@
+"""`stagecall diagram`, `check` and `schema`: what can be told without running anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ...lifecycle.diagram import dot, html, mermaid, svg
+from ...specs.lifecycle import TASK_RUN, Lifecycle
+from ...specs.lifecycle_lint import lint
+from ...specs.lifecycle_yaml import LifecycleDocumentError, lifecycle_schema, read_lifecycle
+from ...specs.rules import RULES, judge
+from ...specs.schema_export import json_schema, markdown
+from ...specs.schemas import MergedSchema
+from ...specs.task_schema import task_schema
+from ...specs.trace import Kind, Trace, TraceError
+from ..runtime import Runtime
+from .config import Available, WorkerConfig
+from .exits import Exit, Problem
+from .tasks import name_of, read_document
+
+FORMATS: Mapping[str, Callable[[Lifecycle, Trace | None], str]] = {
+    "mermaid": mermaid,
+    "dot": dot,
+    "svg": svg,
+    "html": html,
+}
+SUFFIXES = {
+    ".mmd": "mermaid",
+    ".mermaid": "mermaid",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".svg": "svg",
+    ".html": "html",
+}
+"""The format that the name of an output file asks for."""
+
+SUBJECTS = ("payload", "config", "task", "lifecycle")
+"""What `stagecall schema` can tell about."""
+
+
+def diagram(format: str, lifecycle_file: str | None, run_file: str | None) -> str:
+    """Return the picture of a lifecycle, or of one run of it. Raises: Problem, DiagramError."""
+    lifecycle = declared_lifecycle(lifecycle_file)
+    trace = None if run_file is None else read_trace(run_file)
+    if trace is not None and run_file is not None:
+        _check_same(lifecycle, trace, run_file)
+    picture = FORMATS[format](lifecycle, trace)
+    return picture if picture.endswith("\n") else f"{picture}\n"
+
+
+def declared_lifecycle(file: str | None) -> Lifecycle:
+    """Return the lifecycle that a file declares, sound or not, or that of task runs. Raises: Problem."""
+    return TASK_RUN if file is None else _lifecycle_of(read_document(file), file)
+
+
+def _lifecycle_of(document: Any, file: str) -> Lifecycle:
+    try:
+        return read_lifecycle(document)
+    except LifecycleDocumentError as error:
+        raise Problem(*(f"{name_of(file)}: {problem}" for problem in error.problems)) from error
+
+
+def read_trace(file: str) -> Trace:
+    """Return a stored trace. Raises: Problem."""
+    return _trace_of(read_document(file), file)
+
+
+def _trace_of(document: Any, file: str) -> Trace:
+    try:
+        return Trace.from_document(document)
+    except TraceError as error:
+        raise Problem(f"{name_of(file)}: {error}") from error
+
+
+def _check_same(lifecycle: Lifecycle, trace: Trace, file: str) -> None:
+    told = [event.get("lifecycle") for event in trace.of(Kind.RUN)]
+    if told and told[0] not in (None, lifecycle.name):
+        raise Problem(
+            f"{name_of(file)}: a run of the lifecycle {told[0]!r}, not of {lifecycle.name!r}; "
+            "give its table with --lifecycle"
+        )
+
+
+def check(file: str | None, lifecycle_file: str | None) -> tuple[list[str], Exit]:
+    """Return the verdicts on a stored trace or a lifecycle's table, a line each, and the exit code.
+
+    Raises: Problem.
+    """
+    document = None if file is None else read_document(file)
+    if file is not None and isinstance(document, Mapping) and "events" in document:
+        trace, lifecycle = _trace_of(document, file), declared_lifecycle(lifecycle_file)
+        _check_same(lifecycle, trace, file)
+        lines = list(_trace_verdicts(trace, lifecycle))
+        return lines, Exit.FAILED if judge(trace, lifecycle) else Exit.COMPLETED
+    if file is not None and lifecycle_file is not None:
+        raise Problem(f"{name_of(file)}: not a stored trace, which --lifecycle would be for")
+    lifecycle = TASK_RUN if file is None else _lifecycle_of(document, file)
+    lines = list(_table_verdicts(lifecycle))
+    return lines, Exit.FAILED if lint(lifecycle) else Exit.COMPLETED
+
+
+def _trace_verdicts(trace: Trace, lifecycle: Lifecycle) -> Iterator[str]:
+    broken = judge(trace, lifecycle)
+    for rule in RULES:
+        against = [one for one in broken if one.rule is rule]
+        yield f"{'BROKEN' if against else 'ok':6}  {rule.number} {rule.name}: {rule.sentence}"
+        yield from (f"        event {one.seq}: {one.message}" for one in against)
+
+
+def _table_verdicts(lifecycle: Lifecycle) -> Iterator[str]:
+    findings = lint(lifecycle)
+    for finding in findings:
+        yield f"BROKEN  {finding}"
+    if not findings:
+        exceptions = ", ".join(sorted(lifecycle.exception_stages))
+        yield f"ok      {lifecycle.name}: {' > '.join(lifecycle.main_path)}"
+        yield f"        on an error or abort: {exceptions}"
+
+
+async def schema_of(subject: str, config: WorkerConfig, available: Available) -> tuple[MergedSchema, str]:
+    """Return a schema and its title: of the payload for an engine and plugins, or of one of the files."""
+    match subject:
+        case "config":
+            return available.schema(), "Worker configuration"
+        case "task":
+            return task_schema(), "Task definition"
+        case "lifecycle":
+            return lifecycle_schema(), "Lifecycle"
+    runtime = await Runtime.create(config.engine, config.plugins, engine_config=config.engine_config)
+    async with runtime:
+        return runtime.schema, f"Payload for the engine {config.engine}"
+
+
+def schema_text(schema: MergedSchema, title: str, as_json: bool) -> str:
+    """Return the schema as JSON Schema 2020-12, or as a Markdown page."""
+    if as_json:
+        return json.dumps(json_schema(schema, title), indent=2, ensure_ascii=False) + "\n"
+    return markdown(schema, title)

@@ -1,0 +1,175 @@
+"""The summary for a person: what became of the runs and why, where the time went, where everything lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from rich.console import Console
+from rich.filesize import decimal
+from rich.table import Table
+from rich.text import Text
+
+from ...specs.durations import format_duration
+from .escapes import colourless, harmless
+
+BAR = 24
+"""Characters that a whole run is wide in the time line."""
+
+INDENT = "   "
+
+MILLISECOND = 0.001
+"""Shorter times are told as that."""
+
+_STYLES = {"completed": "green", "failed": "red", "exception": "magenta"}
+_UNICODE = {"completed": "✔", "failed": "✖", "exception": "⚠", "bar": "━"}
+_ASCII = {"completed": "+", "failed": "x", "exception": "!", "bar": "="}
+
+
+_SENTENCE = re.compile(r"; (?=overruled: |payload[.\[])")
+"""Where a cause is broken into lines: before what was overruled, and before each violation of the schema."""
+
+
+@attrs.frozen
+class Report:
+    """One run as it ended: its summary, the folder of `run.json`, the plugins that said the task failed."""
+
+    label: str
+    summary: Mapping[str, Any]
+    folder: Path
+    refused_by: tuple[str, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """What became of the run; one that has no resolution counts as an exception."""
+        return self.summary["resolution"] or "exception"
+
+    @property
+    def verdict(self) -> str:
+        """What became of the run, with its reason."""
+        return f"{self.state}: {self.summary['reason']}" if self.summary["reason"] else self.state
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took, its waiting in `pending` included."""
+        stages = self.summary["stages"]
+        return float(stages[-1]["start"] + stages[-1]["seconds"]) if stages else 0.0
+
+
+def show_reports(console: Console, reports: Sequence[Report], unicode: bool) -> None:
+    """Print one run in full, several as a table with what went wrong below it."""
+    marks = _UNICODE if unicode else _ASCII
+    console.print()
+    if len(reports) == 1:
+        _show_one(console, reports[0], marks)
+    else:
+        _show_several(console, reports, marks)
+    console.print()
+
+
+def _show_one(console: Console, report: Report, marks: Mapping[str, str]) -> None:
+    headline = _verdict(report, marks)
+    headline.append(f"  {report.label}", "bold").append(f"  {duration(report.seconds)}")
+    _print_lines(console, [headline, *_troubles(report)])
+    console.print()
+    console.print(_stages(report, marks["bar"]))
+    console.print()
+    _print_lines(console, _places(report))
+
+
+def _print_lines(console: Console, lines: Sequence[Text] | Iterator[Text]) -> None:
+    """Print lines as they are: a terminal that breaks a path itself lets it be copied in one piece."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+def _verdict(report: Report, marks: Mapping[str, str]) -> Text:
+    return Text().append(f" {marks[report.state]} {report.verdict}", f"bold {_STYLES[report.state]}")
+
+
+def _troubles(report: Report) -> Iterator[Text]:
+    """Yield why the run did not complete, and which hooks did not end well."""
+    if report.summary["cause"]:
+        yield from (_plain(f"{INDENT}{sentence}") for sentence in _SENTENCE.split(report.summary["cause"]))
+    elif report.refused_by:
+        yield Text(f"{INDENT}judged by {', '.join(report.refused_by)}")
+    for hook in report.summary["hooks"]:
+        if hook["outcome"] != "ok":
+            how = f"{hook['outcome']} after {duration(hook['seconds'])}"
+            error = f": {hook['error']}" if hook["error"] else ""
+            line = Text().append(f"{INDENT}{hook['stage']}: {hook['plugin']} {how}", "red")
+            yield line.append_text(_plain(error))
+
+
+def _stages(report: Report, mark: str) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right")
+    table.add_column(no_wrap=True)
+    for stage in report.summary["stages"]:
+        bar = _bar(stage["start"], stage["seconds"], report.seconds, mark)
+        style = "dim" if stage["seconds"] < MILLISECOND else ""
+        table.add_row(f"{INDENT}{stage['stage']}", duration(stage["seconds"]), Text(bar, "cyan"), style=style)
+    return table
+
+
+def _bar(start: float, seconds: float, total: float, mark: str) -> str:
+    """Return the part of the whole run's width that a stage took, where it took it.
+
+    >>> _bar(1.0, 2.0, 4.0, "=")
+    '      ============'
+    """
+    if total <= 0:
+        return ""
+    begin, end = round(start / total * BAR), round((start + seconds) / total * BAR)
+    return " " * begin + mark * (end - begin)
+
+
+def _places(report: Report) -> Iterator[Text]:
+    """Yield where everything lies, each with its size."""
+    for artifact in report.summary["artifacts"]:
+        if "path" in artifact:
+            yield _place(artifact["bytes"], str(artifact["path"]))
+        else:
+            yield _absent(artifact)
+    trace = report.folder / "run.json"
+    yield _place(trace.stat().st_size if trace.exists() else None, str(trace))
+
+
+def _place(size: int | None, path: str) -> Text:
+    how_large = "" if size is None else decimal(size)
+    return Text().append(f"{INDENT}{how_large:>10}  ", "dim").append_text(_plain(path))
+
+
+def _absent(artifact: Mapping[str, Any]) -> Text:
+    """Return the line of an artifact that is no file here."""
+    if artifact["storage"] == "error":
+        return _plain(f"{INDENT}{'none':>10}  {artifact['name']}: {artifact['reason']}", "red")
+    leads_to = artifact.get("url") or artifact.get("target")
+    return _plain(f"{INDENT}{artifact['storage']:>10}  {artifact['name']}: {leads_to}")
+
+
+def _show_several(console: Console, reports: Sequence[Report], marks: Mapping[str, str]) -> None:
+    verdicts = max(len(report.verdict) for report in reports)
+    labels = max(len(report.label) for report in reports)
+    for report in reports:
+        line = _verdict(report, marks).append(" " * (verdicts - len(report.verdict)))
+        line.append(f"  {report.label:{labels}}", "bold").append(f"  {duration(report.seconds):>7}  ")
+        _print_lines(console, [line.append_text(_plain(str(report.folder))), *_troubles(report)])
+
+
+def duration(seconds: float) -> str:
+    """Return a duration; what is too short to be told is not nothing.
+
+    >>> duration(0.0002), duration(1.25)
+    ('<1ms', '1.2s')
+    """
+    return format_duration(seconds) if seconds >= MILLISECOND else "<1ms"
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Return text from elsewhere, which may hold anything, on one line and without control characters."""
+    return Text(" ".join(colourless(harmless(text)).split("\n")).replace("\r", " "), style)

@@ -1,0 +1,69 @@
+"""`stagecall run`: brings together engine and plugins, the screen, signals and the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...lifecycle.surroundings import ArtifactStore
+from ..environment import LocalEnvironment
+from ..monitor import LogMonitor
+from ..runtime import Runtime
+from .batch import Batch
+from .board import Board
+from .config import WorkerConfig
+from .exits import Exit, worst
+from .interrupts import Interrupts
+from .logs import Logs
+from .output import Streams
+from .screen import Screen
+from .tasks import Job, artifact_store
+
+
+async def run_batch(
+    jobs: Sequence[Job],
+    config: WorkerConfig,
+    *,
+    concurrency: int | None,
+    streams: Streams,
+    as_json: bool,
+    logs: Logs,
+) -> Exit:
+    """Run the tasks and return the worst of their exit codes.
+
+    Raises: ConfigurationError for an engine or plugin that cannot be created.
+    """
+    board = Board(total=len(jobs), unicode=streams.unicode)
+    screen = Screen(streams.log, streams.notes, streams.results, board.lines if streams.live else None)
+    batch = Batch(jobs, concurrency or config.concurrency, streams, screen, board, as_json)
+    with Interrupts(batch.interrupt, batch.hurry, batch.quit).installed():
+        screen.start()
+        try:
+            with logs.redirected(screen.note):
+                await _run_with(config, batch, artifact_store(jobs))
+        finally:
+            await screen.close()
+    return worst(batch.exits)
+
+
+async def _run_with(config: WorkerConfig, batch: Batch, store: ArtifactStore) -> None:
+    environment = LocalEnvironment(store, LogMonitor(), config.temporary_folder, **_identity(config))
+    try:
+        async with environment, await _runtime(config, environment) as runtime:
+            await batch.run(runtime)
+    finally:
+        batch.show_reports()
+
+
+async def _runtime(config: WorkerConfig, environment: LocalEnvironment) -> Runtime:
+    return await Runtime.create(
+        config.engine,
+        config.plugins,
+        engine_config=config.engine_config,
+        environment=environment,
+        limits=config.limits,
+    )
+
+
+def _identity(config: WorkerConfig) -> dict[str, str]:
+    given = {"worker_group": config.worker_group, "worker_id": config.worker_id}
+    return {name: value for name, value in given.items() if value is not None}
