@@ -1,4 +1,7 @@
-"""Puts the generated state diagram into README.md; with `--check` only says whether it is stale. `make readme` calls it."""
+"""Puts the generated state diagram into README.md; with `--check` only says whether it is stale.
+
+`make readme` calls it.
+"""
 
 import sys
 from pathlib import Path
@@ -22,7 +25,8 @@ def main(arguments: list[str]) -> int:
     text = README.read_text(encoding="utf-8")
     fresh = refreshed(text)
     if "--check" in arguments:
-        print("README.md is up to date" if fresh == text else "the diagram in README.md is stale: run `make readme`")
+        stale = "the diagram in README.md is stale: run `make readme`"
+        print("README.md is up to date" if fresh == text else stale)
         return int(fresh != text)
     README.write_text(fresh, encoding="utf-8")
     return 0

@@ -1,8 +1,10 @@
-"""The interface of engines: Engine -> SandboxBuilder -> Sandbox -> ResultSet, with shells, displays and volumes beside them.
+"""The interface of engines: Engine -> SandboxBuilder -> Sandbox -> ResultSet.
 
-An engine runs tasks in sandboxes of one kind. Every class here is a base class whose optional methods say by `FeatureNotSupportedError` that
-the engine does not offer them, so that an engine implements only what it can do, and new optional methods break nobody.
-Every method may raise MalformedPayloadError, NonFatalInternalError and FeatureNotSupportedError; what else it may raise stands in its docstring.
+Beside them stand shells, displays and volumes. An engine runs tasks in sandboxes of one kind. Every class
+here is a base class whose optional methods say by `FeatureNotSupportedError` that the engine does not offer
+them, so that an engine implements only what it can do, and new optional methods break nobody. Every method
+may raise MalformedPayloadError, NonFatalInternalError and FeatureNotSupportedError; what else it may raise
+stands in its docstring.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ ProxyHandler = Callable[[Any], Awaitable[Any]]
 """An aiohttp-style handler: `async (request) -> response`."""
 
 FileHandler = Callable[[str, BinaryIO], Awaitable[None]]
-"""Called with a path relative to the extracted folder and the open file, which is closed when the handler returns."""
+"""Called with a path relative to the extracted folder and the open file, closed when the handler returns."""
 
 
 class ByteReader(Protocol):
@@ -78,7 +80,10 @@ class VolumeOptions:
 
 @attrs.frozen
 class Capabilities:
-    """What an engine can do; `max_concurrency` is the number of sandboxes it runs at once, None if it sets no bound."""
+    """What an engine can do.
+
+    `max_concurrency` is the number of sandboxes it runs at once, None if it sets no bound.
+    """
 
     max_concurrency: int | None = None
 
@@ -129,12 +134,18 @@ class Shell(abc.ABC):
     stderr: ByteReader
 
     async def set_size(self, columns: int, rows: int) -> None:
-        """Resize the terminal, in characters. Raises: FeatureNotSupportedError without a tty, ShellTerminatedError."""
+        """Resize the terminal, in characters.
+
+        Raises: FeatureNotSupportedError without a tty, ShellTerminatedError.
+        """
         raise FeatureNotSupportedError("this shell has no terminal to resize")
 
     @abc.abstractmethod
     async def abort(self) -> None:
-        """Kill the shell; `wait` then raises ShellAbortedError. Raises: ShellTerminatedError if it had ended."""
+        """Kill the shell; `wait` then raises ShellAbortedError.
+
+        Raises: ShellTerminatedError if it had ended.
+        """
 
     @abc.abstractmethod
     async def wait(self) -> bool:
@@ -152,14 +163,16 @@ class ResultSet(abc.ABC):
     async def extract_file(self, path: str) -> BinaryIO:
         """Return the file at `path`, open for reading; the caller closes it.
 
-        Raises: ResourceNotFoundError, of which InvalidResourceError says that what is there cannot be extracted.
+        Raises: ResourceNotFoundError, of which InvalidResourceError says that what is there cannot be
+        extracted.
         """
         raise FeatureNotSupportedError("this engine does not extract files")
 
     async def extract_folder(self, path: str, handler: FileHandler) -> None:
         """Call `handler` for every regular file below `path`, several side by side.
 
-        Raises: ResourceNotFoundError, InvalidResourceError; HandlerInterruptError once a handler raised and all running ones have returned.
+        Raises: ResourceNotFoundError, InvalidResourceError; HandlerInterruptError once a handler raised and
+        all running ones have returned.
         """
         raise FeatureNotSupportedError("this engine does not extract folders")
 
@@ -176,10 +189,16 @@ class Sandbox(abc.ABC):
 
     @abc.abstractmethod
     async def wait_for_result(self) -> ResultSet:
-        """Return the result set once the sandbox has ended; waiting again gives the same one. Raises: SandboxAbortedError."""
+        """Return the result set once the sandbox has ended; waiting again gives the same one.
+
+        Raises: SandboxAbortedError.
+        """
 
     async def new_shell(self, command: list[str], tty: bool) -> Shell:
-        """Start `command` (the engine's default shell if empty) inside the sandbox. Raises: SandboxTerminatedError, SandboxAbortedError."""
+        """Start `command` (the engine's default shell if empty) inside the sandbox.
+
+        Raises: SandboxTerminatedError, SandboxAbortedError.
+        """
         raise FeatureNotSupportedError("this engine has no shells")
 
     async def list_displays(self) -> list[Display]:
@@ -187,13 +206,18 @@ class Sandbox(abc.ABC):
         raise FeatureNotSupportedError("this engine has no displays")
 
     async def open_display(self, name: str) -> ByteStream:
-        """Return a stream that speaks RFB. Raises: NoSuchDisplayError, SandboxTerminatedError, SandboxAbortedError."""
+        """Return a stream that speaks RFB.
+
+        Raises: NoSuchDisplayError, SandboxTerminatedError, SandboxAbortedError.
+        """
         raise FeatureNotSupportedError("this engine has no displays")
 
     async def kill(self) -> None:
         """End the task as failed: `wait_for_result` then gives a result set whose `success` is False.
 
-        Returns once nothing of it runs any more. Killing a sandbox that has ended does nothing. Raises: SandboxAbortedError.
+        Returns once nothing of it runs any more. Killing a sandbox that has ended does nothing.
+
+        Raises: SandboxAbortedError.
         """
         raise FeatureNotSupportedError("this engine cannot kill a task and keep its result")
 
@@ -201,18 +225,29 @@ class Sandbox(abc.ABC):
     async def abort(self) -> None:
         """End the task and drop its result: `wait_for_result` then raises SandboxAbortedError.
 
-        Returns once nothing of it runs any more; everything it held is released. Raises: SandboxTerminatedError if it had ended.
+        Returns once nothing of it runs any more; everything it held is released.
+
+        Raises: SandboxTerminatedError if it had ended.
         """
 
     async def dispose(self) -> None:
-        """Release what outlives the result; called once, after the result set was disposed or the sandbox aborted."""
+        """Release what outlives the result.
+
+        Called once, after the result set was disposed or the sandbox aborted.
+        """
 
 
 class SandboxBuilder(abc.ABC):
-    """Collects what a sandbox needs; used up by either `start_sandbox` or `discard`. Its methods may be called side by side."""
+    """Collects what a sandbox needs; used up by either `start_sandbox` or `discard`.
+
+    Its methods may be called side by side.
+    """
 
     async def set_environment_variable(self, name: str, value: str) -> None:
-        """Set a variable of the task's environment. Raises: NamingConflictError; MalformedPayloadError for a name that cannot be."""
+        """Set a variable of the task's environment.
+
+        Raises: NamingConflictError; MalformedPayloadError for a name that cannot be.
+        """
         raise FeatureNotSupportedError("this engine has no environment variables")
 
     async def attach_volume(self, mountpoint: str, volume: Volume, read_only: bool) -> None:
@@ -220,7 +255,10 @@ class SandboxBuilder(abc.ABC):
         raise FeatureNotSupportedError("this engine has no volumes")
 
     async def attach_proxy(self, hostname: str, handler: ProxyHandler) -> None:
-        """Make requests to `http://<hostname>/` reach `handler`; names matching `[a-z]{3,22}` always work. Raises: NamingConflictError."""
+        """Make requests to `http://<hostname>/` reach `handler`; names matching `[a-z]{3,22}` always work.
+
+        Raises: NamingConflictError.
+        """
         raise FeatureNotSupportedError("this engine has no proxies")
 
     @abc.abstractmethod
@@ -228,7 +266,10 @@ class SandboxBuilder(abc.ABC):
         """Start the task."""
 
     async def discard(self) -> None:
-        """Release what was collected, instead of starting. Called at most once, never after `start_sandbox` returned a sandbox."""
+        """Release what was collected, instead of starting.
+
+        Called at most once, never after `start_sandbox` returned a sandbox.
+        """
 
 
 class Engine(abc.ABC):
@@ -267,7 +308,10 @@ class Engine(abc.ABC):
 
 
 class EngineProvider(abc.ABC):
-    """Creates one kind of engine from configuration; what the entry-point group `stagecall.engines` points at."""
+    """Creates one kind of engine from configuration.
+
+    What an entry point of the group `stagecall.engines` leads to.
+    """
 
     @abc.abstractmethod
     def new_engine(self, options: EngineOptions) -> Engine | Awaitable[Engine]:

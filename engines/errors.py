@@ -6,7 +6,10 @@ from ..lifecycle.errors import ExceptionReason, StagecallError, TaskExceptionErr
 
 
 class EngineError(StagecallError):
-    """The base of what engine objects report about a call; one that a plugin lets pass counts as the plugin's defect."""
+    """The base of what engine objects report about a call.
+
+    One that a plugin lets pass counts as the plugin's defect.
+    """
 
 
 class MaxConcurrencyExceededError(TaskExceptionError):
@@ -28,11 +31,17 @@ class ResourceNotFoundError(EngineError):
 
 
 class InvalidResourceError(ResourceNotFoundError):
-    """There is something at the path asked for, but nothing that can be extracted: a special file, a link, a folder for a file."""
+    """There is something at the path asked for, but nothing that can be extracted.
+
+    It is a special file, a link, or a folder where a file was asked for.
+    """
 
 
 class HandlerInterruptError(EngineError):
-    """A handler given to `extract_folder` raised; all running handlers have returned. The handler's error is the cause."""
+    """A handler given to `extract_folder` raised; all running handlers have returned.
+
+    The handler's error is the cause.
+    """
 
 
 class NoSuchDisplayError(EngineError):

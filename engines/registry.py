@@ -16,7 +16,9 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Providers of one kind by name. Installed ones come through an entry-point group, which is read on first use; nothing registers by import.
+    """Providers of one kind by name; nothing registers by import.
+
+    Installed ones come through an entry-point group, which is read on first use.
 
     >>> registry = Registry("engine", "stagecall.no-such-group", str)
     >>> registry.register("mine", "a provider")
@@ -67,7 +69,8 @@ class Registry(Generic[T]):
             raise ConfigurationError(f"{self._what} {name!r} cannot be loaded: {error!r}") from error
         if not isinstance(provider, self._kind):
             raise ConfigurationError(
-                f"{self._what} {name!r}: entry point {entry_points[name].value!r} must lead to a {self._kind.__name__}"
+                f"{self._what} {name!r}: the entry point {entry_points[name].value!r} "
+                f"must lead to a {self._kind.__name__}"
             )
         return provider
 
@@ -86,7 +89,9 @@ def installed(group: str) -> dict[str, EntryPoint]:
     found: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         other = found.setdefault(point.name, point)
-        if other.value != point.value:  # one package may be found twice, as an editable one is in its own folder
+        if (
+            other.value != point.value
+        ):  # one package may be found twice, as an editable one is in its own folder
             raise ConfigurationError(
                 f"two installed packages call something {point.name!r} in {group}: "
                 f"{other.value} and {point.value}; uninstall one of them"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import mimetypes
-import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, BinaryIO
@@ -19,7 +18,7 @@ from ..lifecycle.errors import (
 )
 from ..specs.schemas import MergedSchema, SchemaError, structure
 from .base import Engine, EngineOptions, EngineProvider, SandboxOptions, Schema
-from .errors import HandlerInterruptError, ResourceNotFoundError
+from .errors import HandlerInterruptError, InvalidResourceError, ResourceNotFoundError
 from .process.builder import ProcessSandboxBuilder, Setup
 from .process.config import ARGUMENT, CONFIG_SCHEMA, ProcessConfig
 from .process.environment import check_command
@@ -64,6 +63,7 @@ class ScriptConfig(ProcessConfig):
     schema: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict, kw_only=True)
 
 
+@attrs.define(eq=False)
 class ScriptResult(ProcessResult):
     """What a script left in `artifacts`: the paths that are extracted are relative to that folder."""
 
@@ -120,7 +120,7 @@ provider = ScriptProvider()
 
 
 async def _conclude(ended: Ended) -> ScriptResult:
-    """Return the result that the exit code stands for, its artifacts uploaded, or raise the error it stands for."""
+    """Return the result that the exit code stands for, artifacts uploaded; or raise what it stands for."""
     exit = ended.exit
     if not ended.killed:
         if exit.code == MALFORMED:
@@ -135,14 +135,14 @@ async def _conclude(ended: Ended) -> ScriptResult:
 
 
 async def _upload(result: ScriptResult, ended: Ended) -> None:
-    if not os.path.lexists(os.path.join(ended.workspace.folder, ARTIFACTS)):
-        return
     try:
         await result.extract_folder(".", partial(_store, ended))
     except HandlerInterruptError as error:
         raise (error.__cause__ or error) from None
-    except ResourceNotFoundError as error:
+    except InvalidResourceError as error:
         raise NonFatalInternalError(f"the script's artifacts cannot be uploaded: {error}") from error
+    except ResourceNotFoundError:
+        pass  # the script made none
 
 
 async def _store(ended: Ended, path: str, file: BinaryIO) -> None:

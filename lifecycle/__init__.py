@@ -1,4 +1,7 @@
-"""Moves one run along its lifecycle's table: machine, driver, context, log, trace; and the errors that decide what a run becomes."""
+"""Moves one run along its lifecycle's table: machine, driver, context, log.
+
+Here are also the errors that decide what a run becomes, and the Protocols of what surrounds it.
+"""
 
 from __future__ import annotations
 

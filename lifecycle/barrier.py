@@ -8,9 +8,10 @@ call never cancels its siblings. One timer serves all budgets of a run, since mo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Generator, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from types import coroutine
+from typing import Any, Protocol
 
 from ..specs.trace import Kind, Outcome
 from .calls import Call
@@ -20,86 +21,86 @@ from .recorder import RETURNED, Recorder
 from .resolution import describe
 
 
+class Owner(Protocol):
+    """The run whose calls a barrier holds."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def call_failed(self, call: Call) -> None:
+        """Take what went wrong in a call."""
+
+    def interrupted(self, error: asyncio.CancelledError) -> None:
+        """Take the cancellation of the task that drives the run and waits here; it goes on waiting."""
+
+
 class Barrier:
-    """The calls under way in one run. `stage` tells where the run is; `failed` takes what went wrong in a call; `interrupted` is
-    called when the run's own task is cancelled while it waits."""
+    """The calls under way in one run."""
 
-    __slots__ = (
-        "_awaited",
-        "_failed",
-        "_gate",
-        "_interrupted",
-        "_limits",
-        "_loop",
-        "_pending",
-        "_record",
-        "_stage",
-        "_timer",
-        "open",
-    )
+    __slots__ = ("_awaited", "_gate", "_limits", "_loop", "_owner", "_pending", "_recorder", "_timer", "open")
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        limits: Limits,
-        recorder: Recorder,
-        stage: Callable[[], str],
-        failed: Callable[[Call], None],
-        interrupted: Callable[[], None],
-    ) -> None:
-        self._loop = loop
+    def __init__(self, owner: Owner, recorder: Recorder, limits: Limits) -> None:
+        self._owner = owner
+        self._loop = owner.loop
+        self._recorder = recorder
         self._limits = limits
-        self._record = recorder.record
-        self._stage = stage
-        self._failed = failed
-        self._interrupted = interrupted
         self._gate: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._pending: list[Call] = []
-        self._awaited: set[Call] = set()
+        self._pending: list[Call] | None = None
+        self._awaited = 0
         self.open: dict[Call, None] = {}
 
-    async def run(self, calls: Sequence[Call]) -> None:
-        """Start `calls`, each once those it comes `after` have ended; return when all have ended or been abandoned."""
+    def run(self, calls: Sequence[Call]) -> Awaitable[None]:
+        """Start `calls`, each once those it comes `after` have ended; await until all have.
+
+        Raises: LifecycleError if a barrier is under way already.
+        """
         if self._gate is not None:
             raise LifecycleError("a stage's action is one call already: it makes none of its own through the run")
+        self._expect(calls)
         if any(call.after for call in calls):
             self._pending = list(calls)
             self._start_unblocked()
         else:
             for call in calls:
                 self.start(call)
-        await self.join(calls)
+        return self._all_ended()
 
-    async def join(self, calls: Iterable[Call]) -> None:
-        """Return when every one of these calls has ended or been abandoned; one barrier at a time."""
-        self._awaited = {call for call in calls if call.outcome is None}
+    def join(self, calls: Iterable[Call]) -> Awaitable[None]:
+        """Await until every one of these calls has ended or been abandoned; one barrier at a time."""
+        self._expect(calls)
+        return self._all_ended()
+
+    def _expect(self, calls: Iterable[Call]) -> None:
+        for call in calls:
+            if call.outcome is None and not call.awaited:
+                call.awaited = True
+                self._awaited += 1
+
+    async def _all_ended(self) -> None:
         while self._awaited:
             self._gate = self._loop.create_future()
             try:
                 await self._gate
-            except asyncio.CancelledError:
-                self._interrupted()
+            except asyncio.CancelledError as error:
+                self._owner.interrupted(error)
         self._gate = None
 
     def start(self, call: Call) -> None:
         """Begin a call in a task of its own."""
         self.open[call] = None
-        self._record(Kind.CALL, self._stage(), call.plugin, call.name)
+        self._recorder.record(Kind.CALL, call.plugin, call.name)
         if call.budget is not None:
             call.deadline = self._loop.time() + call.budget
             self._wake_at(call.deadline)
-        self._create_task(call)
-
-    def _create_task(self, call: Call) -> None:
-        call.task = self._loop.create_task(self._execute(call))
-        call.task.add_done_callback(partial(self._vanished, call))
+        execution = self._execute(call)
+        execution.send(None)  # up to its first stop: there it goes on, even if its task is cancelled at once
+        call.task = self._loop.create_task(execution)
 
     def adopt(self, call: Call, task: asyncio.Task[Any]) -> None:
         """Count a task that runs already as a call; cancelling the task ends it without error."""
         self.open[call] = None
         call.task, call.begun = task, True
-        self._record(Kind.CALL, self._stage(), call.plugin, call.name)
+        self._recorder.record(Kind.CALL, call.plugin, call.name)
         task.add_done_callback(partial(self._adopted_ended, call))
 
     def bound(self, calls: Iterable[Call], deadline: float, *, graced: bool = False) -> None:
@@ -114,14 +115,17 @@ class Barrier:
 
     def skip_pending(self) -> None:
         """Begin no more calls of the barrier under way: those that wait for others are left out."""
-        self._awaited.difference_update(self._pending)
-        self._pending.clear()
-        self._open_gate()
+        pending, self._pending = self._pending, None
+        self.release(pending or ())
 
     def release(self, calls: Iterable[Call]) -> None:
         """Wait for these calls no longer; they go on."""
-        self._awaited.difference_update(calls)
-        self._open_gate()
+        for call in calls:
+            if call.awaited:
+                call.awaited = False
+                self._awaited -= 1
+        if not self._awaited and self._gate is not None and not self._gate.done():
+            self._gate.set_result(None)
 
     def cancel(self, calls: Iterable[Call]) -> None:
         """Cancel these calls, which are under way, and abandon those that have not ended after `abandon_grace`."""
@@ -130,7 +134,7 @@ class Barrier:
             if call.task is not None and not call.cancelling:
                 call.cancelling, call.deadline = True, deadline
                 call.task.cancel()
-        self._wake_at(deadline)
+                self._wake_at(deadline)
 
     def close(self) -> None:
         """Drop the timer; nothing is started any more."""
@@ -139,8 +143,8 @@ class Barrier:
             self._timer = None
 
     async def _execute(self, call: Call) -> None:
-        call.begun = True
         try:
+            await _begin(call)
             value = await call.invoke()
         except BaseException as error:  # whatever a hook raises is a value here; see calls.py
             self._ended(call, None, error)
@@ -162,16 +166,6 @@ class Barrier:
             detail = {**detail, "error": describe(error)}
         self._finish(call, detail)
 
-    def _vanished(self, call: Call, task: asyncio.Task[None]) -> None:
-        """A task cancelled before its first step runs no line of its coroutine: it ends here, or begins anew.
-
-        Anew if the cancellation was a stranger's, as when a program cancels all its tasks: dispose must come all the same.
-        """
-        if call.outcome is None and call.cancelling:
-            self._ended(call, None, asyncio.CancelledError())
-        elif not call.begun:
-            self._create_task(call)
-
     def _adopted_ended(self, call: Call, task: asyncio.Task[Any]) -> None:
         if task.cancelled():
             call.function()  # closes the coroutine, which may not even have begun
@@ -182,22 +176,18 @@ class Barrier:
 
     def _finish(self, call: Call, detail: Mapping[str, Any]) -> None:
         del self.open[call]
-        self._awaited.discard(call)
-        self._record(Kind.RETURN, self._stage(), call.plugin, call.name, detail)
+        self._recorder.record(Kind.RETURN, call.plugin, call.name, detail)
         if call.outcome is not Outcome.OK:
-            self._failed(call)
+            self._owner.call_failed(call)
         if self._pending:
             self._start_unblocked()
-        self._open_gate()
-
-    def _open_gate(self) -> None:
-        if not self._awaited and self._gate is not None and not self._gate.done():
-            self._gate.set_result(None)
+        self.release((call,))
 
     def _start_unblocked(self) -> None:
-        unfinished = {call.plugin for call in self._pending} | {call.plugin for call in self.open}
-        for call in [call for call in self._pending if not call.after & unfinished]:
-            self._pending.remove(call)
+        pending = self._pending or []
+        unfinished = {call.plugin for call in pending} | {call.plugin for call in self.open}
+        for call in [call for call in pending if not call.after & unfinished]:
+            pending.remove(call)
             self.start(call)
 
     def _wake_at(self, deadline: float) -> None:
@@ -236,7 +226,7 @@ class Barrier:
         self._finish(call, {**RETURNED[Outcome.ABANDONED], "error": f"{why} and did not end"})
 
     def _came_late(self, call: Call, detail: Mapping[str, Any]) -> None:
-        self._record(Kind.LATE, self._stage(), call.plugin, call.name, detail)
+        self._recorder.record(Kind.LATE, call.plugin, call.name, detail)
 
 
 _VALUES: Mapping[bool, Mapping[str, Any]] = {
@@ -245,6 +235,26 @@ _VALUES: Mapping[bool, Mapping[str, Any]] = {
 
 _LEFT_BEHIND: set[asyncio.Task[None]] = set()
 """Tasks of abandoned calls: the loop alone would hold them too weakly."""
+
+
+async def _begin(call: Call) -> None:
+    """Stop until the call's task takes its first step.
+
+    A stranger's cancellation before that, as when a program cancels all its tasks, does not keep the call
+    from beginning: dispose must come all the same.
+    """
+    try:
+        await _stop()
+    except asyncio.CancelledError:
+        if call.cancelling:
+            raise
+    call.begun = True
+
+
+@coroutine
+def _stop() -> Generator[None, None, None]:
+    """Hand control back to whoever takes the steps of this coroutine, once."""
+    yield
 
 
 async def _dispose_late(call: Call, value: object) -> str | None:

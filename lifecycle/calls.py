@@ -21,7 +21,7 @@ NOBODY: frozenset[str] = frozenset()
 _ASYNC = inspect.CO_COROUTINE
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class Call:
     """What is called, for whom, and how it ended; `outcome` is None while it has not.
 
@@ -42,6 +42,7 @@ class Call:
     begun: bool = False
     deadline: float | None = None
     graced: bool = False
+    awaited: bool = False
     cancelling: bool = False
     timed_out: bool = False
     outcome: Outcome | None = None
@@ -54,10 +55,12 @@ class Call:
         """The call as errors name it: `stopped of plugin artifacts`."""
         return f"{self.name} of plugin {self.plugin}" if self.plugin is not None else self.name
 
-    async def invoke(self) -> Any:
-        """Call the function, in a thread if it is a plain `def`, and await what it returns if that is awaitable."""
-        if is_async(self.function):
-            return await self.function(*self.arguments)
+    def invoke(self) -> Awaitable[Any]:
+        """Call the function, in a thread if it is a plain `def`; await what this returns for the value."""
+        return self.function(*self.arguments) if is_async(self.function) else self._call_def()
+
+    async def _call_def(self) -> Any:
+        """Call the function in a thread, and await what it returns if that is awaitable."""
         value = await self._in_thread()
         if not inspect.isawaitable(value):
             return value
@@ -74,7 +77,7 @@ class Call:
             try:
                 await asyncio.wait([self.job.future])
             except asyncio.CancelledError:
-                if self.outcome is not None or POOL.withdraw(self.job):
+                if self.outcome is not None or (not self.reserved and POOL.withdraw(self.job)):
                     self.job.future.cancel()  # nobody waits for the thread, or there is none
                     raise
                 # A thread cannot be interrupted. What it waits for on the loop can; then it has abandon_grace to come back.
@@ -83,10 +86,10 @@ class Call:
         return self.job.future.result()
 
     def abandon(self) -> None:
-        """Stop waiting for good: the thread, if there is one, no longer counts against the pool's bound."""
+        """Stop waiting for good: the thread no longer counts against the pool's bound; dispose still gets one."""
         self.outcome = Outcome.ABANDONED
         if self.job is not None:
-            POOL.abandon(self.job)
+            POOL.abandon(self.job, keep=self.reserved)
 
 
 CURRENT: contextvars.ContextVar[Call | None] = contextvars.ContextVar("stagecall_call", default=None)

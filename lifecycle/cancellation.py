@@ -44,7 +44,10 @@ class Cancellation:
         return self.reason
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block a thread, never the loop, until the run is cancelled or `timeout` seconds have passed; return whether it is."""
+        """Block a thread, never the loop, until the run is cancelled; return whether it is.
+
+        `timeout` is in seconds; without one this waits for as long as it takes.
+        """
         with self._lock:
             if self.reason is not None:
                 return True
@@ -68,4 +71,4 @@ class Cancellation:
 
 
 _LOCK = threading.Lock()
-"""Guards the moment of setting in every Cancellation: held for a few instructions, so one lock serves all runs."""
+"""Guards the moment of setting in every Cancellation; held so briefly that one lock serves all runs."""

@@ -1,4 +1,4 @@
-"""What engines and plugins hold of a run: its facts, its log, its cancellation, its temporary folder, and work that it owns."""
+"""What engines and plugins hold of a run: its facts, log, cancellation, temporary folder and work."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Owner(Protocol):
 class TaskContext:
     """The run as engines and plugins see it. The methods that return at once may be called from any thread.
 
-    `info` is the TaskInfo, `cancelled` the Cancellation (flag, awaitable, and `wait` for threads), `queue` and `credentials` are what the worker got with
-    the claim, None where a task did not come from a queue.
+    `info` is the TaskInfo, `cancelled` the Cancellation (flag, awaitable, and `wait` for threads), `queue`
+    and `credentials` are what the worker got with the claim, None where a task did not come from a queue.
     """
 
     __slots__ = ("_owner", "cancelled", "credentials", "info", "queue")
@@ -57,11 +57,15 @@ class TaskContext:
         self.credentials = credentials
 
     def log(self, text: str) -> None:
-        """Write a message to the task log, each line marked `[stagecall]`; once the log is closed it goes to the trace and the worker's log."""
+        """Write a message to the task log, each line marked `[stagecall]`.
+
+        Once the log is closed it goes to the trace and the worker's log.
+        Raises: TaskExceptionError (resource-unavailable) when the disk is full.
+        """
         self._write("[stagecall] ", text)
 
     def log_error(self, text: str) -> None:
-        """Write an error to the task log, each line marked `[stagecall:error]`."""
+        """Write an error to the task log, each line marked `[stagecall:error]`; otherwise as `log`."""
         self._write("[stagecall:error] ", text)
 
     def _write(self, prefix: str, text: str) -> None:
@@ -77,9 +81,11 @@ class TaskContext:
         return self._owner.log.write(data)
 
     async def drain_into_log(self, pipe: int) -> int:
-        """Move the sandbox's output from a non-blocking pipe into the log without copying, until the pipe's end. For engines.
+        """Move the sandbox's output from a non-blocking pipe into the log, without copying, until its end.
 
-        Returns the bytes moved; the caller closes the pipe. Raises: TaskExceptionError (resource-unavailable) when the disk is full.
+        For engines. Returns the bytes moved; the caller closes the pipe.
+
+        Raises: TaskExceptionError (resource-unavailable) when the disk is full.
         """
         return await self._owner.log.drain(pipe)
 
@@ -94,11 +100,17 @@ class TaskContext:
         return self._owner.log.closed
 
     def new_log_reader(self, offset: int = 0) -> AsyncIterator[bytes]:
-        """Return the log from byte `offset` on, in pieces of at most 64 KiB, following it until it is closed."""
+        """Return the log from byte `offset` on, following it until it is closed.
+
+        It comes in pieces of at most 64 KiB.
+        """
         return self._owner.log.reader(offset)
 
     def extract_log(self) -> BinaryIO:
-        """Return the whole log, open for reading, from `finished` or `exception` on; the caller closes it. Raises: LifecycleError before."""
+        """Return the whole log, open for reading, from `finished` or `exception` on; the caller closes it.
+
+        Raises: LifecycleError before.
+        """
         return self._owner.log.open()
 
     @property
@@ -107,16 +119,21 @@ class TaskContext:
         return self._owner.run_folder()
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str = "background") -> asyncio.Task[T]:
-        """Run `coro` in the background on the run's loop; it is joined before dispose and its error counts as a hook's.
+        """Run `coro` in the background on the run's loop.
+
+        It is joined before dispose and its error counts as a hook's.
 
         Raises: LifecycleError from another thread than the loop's, or once the run is being disposed.
         """
         return self._owner.spawn(coro, name)
 
     def run_on_loop(self, coro: Coroutine[Any, Any, T]) -> T:
-        """Run `coro` on the run's loop and block this thread for its result: how a plain `def` hook calls async engine methods.
+        """Run `coro` on the run's loop and block this thread for its result.
 
-        Raises: what `coro` raises; CancelledError when the hook is cancelled; LifecycleError on the loop's own thread.
+        This is how a plain `def` hook calls async engine methods.
+
+        Raises: what `coro` raises; CancelledError when the hook is cancelled; LifecycleError on the loop's
+        own thread.
         """
         return run_on_loop(self._owner.loop, coro)
 
@@ -129,7 +146,10 @@ class TaskContext:
         content_encoding: str | None = None,
         expires: datetime | None = None,
     ) -> Artifact:
-        """Store a file as artifact `name`; it expires with the task unless `expires` says otherwise. Raises: NonFatalInternalError."""
+        """Store a file as artifact `name`; it expires with the task unless `expires` says otherwise.
+
+        Raises: NonFatalInternalError.
+        """
         return await self._store(
             name,
             "object",
@@ -148,7 +168,10 @@ class TaskContext:
     async def create_redirect_artifact(
         self, name: str, *, url: str, content_type: str, expires: datetime | None = None
     ) -> Artifact:
-        """Make artifact `name` lead to a URL; it may be pointed elsewhere later. Raises: NonFatalInternalError."""
+        """Make artifact `name` lead to a URL; it may be pointed elsewhere later.
+
+        Raises: NonFatalInternalError.
+        """
         return await self._store(name, "redirect", None, url=url, content_type=content_type, expires=expires)
 
     async def create_link_artifact(

@@ -11,7 +11,7 @@ import asyncio
 import math
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from functools import partial
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import attrs
@@ -63,8 +63,11 @@ class Run:
         "_aborting",
         "_background",
         "_barrier",
-        "_driver",
+        "_begun",
+        "_cancelled",
+        "_joined",
         "_limits",
+        "_over",
         "_raise",
         "_recorder",
         "_spawn_until",
@@ -95,12 +98,15 @@ class Run:
         self.non_fatal_errors = 0
         self._limits = limits
         self._strict = strict
-        self._recorder = Recorder(observers, self._report)
-        self._driver: asyncio.Task[None] | None = None
+        self._recorder = Recorder(self, observers)
+        self._begun = False
+        self._over = False
+        self._joined: asyncio.Future[None] | None = None
+        self._cancelled: asyncio.CancelledError | None = None
         self._raise: BaseException | None = None
         self._abort_taken = False
         self._aborting: Call | None = None
-        self._background: list[Call] = []
+        self._background: Sequence[Call] = ()
         self._spawn_until = math.inf
 
     # What the embedder calls
@@ -121,12 +127,16 @@ class Run:
         raised then. A later waiter that is cancelled only stops waiting.
         Raises: what a hook raised that is no Exception (SystemExit, KeyboardInterrupt and CancelledError excepted), after dispose.
         """
-        owner = self._driver is None
-        if owner:
+        if not self._begun:
             self._begin()
+            await self._drive()
+            if self._cancelled is not None:
+                raise self._cancelled
         elif asyncio.get_running_loop() is not self.loop:
             raise LifecycleError("a run belongs to the loop that drives it; wait for it there")
-        return await self._until_disposed(owner)
+        else:
+            await self._until_over()
+        return self._end()
 
     def abort(self, reason: ExceptionReason | str = ExceptionReason.CANCELED) -> bool:
         """End the run as an exception with `reason`, from any thread; the first reason wins.
@@ -138,14 +148,14 @@ class Run:
             accepted = self.aborted is None and self.resolution is None
             if accepted:
                 self.aborted = reason
-        if self._driver is not None:  # else it is taken when the run begins
+        if self._begun:  # else it is taken when the run begins
             self._on_loop(self._on_abort, reason, accepted)
         return accepted
 
     def hurry(self) -> None:
         """Cut the graces short, on the run's loop: abort, and cancel what is under way now. Dispose still runs."""
         self.abort(ExceptionReason.WORKER_SHUTDOWN)
-        if self._driver is not None and self.stage != self.lifecycle.final:
+        if self._begun and self.stage != self.lifecycle.final:
             self._barrier.cancel(list(self._barrier.open))
 
     async def __aenter__(self) -> Run:
@@ -154,8 +164,17 @@ class Run:
     async def __aexit__(self, *_: object) -> None:
         """Abort with worker-shutdown what has not ended, and dispose; a run that was never waited for will do nothing."""
         self.abort(ExceptionReason.WORKER_SHUTDOWN)
-        if self._driver is not None:
-            await self._until_disposed(owner=True)
+        if not self._begun:
+            return
+        cancelled: asyncio.CancelledError | None = None
+        while not self._over:
+            try:
+                await self._until_over()
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        self._end()
 
     # What a subclass brings
 
@@ -201,41 +220,29 @@ class Run:
 
     def _begin(self) -> None:
         self.loop = asyncio.get_running_loop()
-        self._barrier = Barrier(
-            self.loop, self._limits, self._recorder, lambda: self.stage, self._call_failed, self._interrupt
-        )
+        self._barrier = Barrier(self, self._recorder, self._limits)
         self.record(Kind.RUN, detail=self.describe_run())
-        self._driver = self.loop.create_task(self._drive())
+        self._begun = True
 
-    async def _until_disposed(self, owner: bool) -> Resolution:
-        """Wait for the driver; the cancellation of the owner's own task is held back until then."""
-        cancelled: asyncio.CancelledError | None = None
-        while self._driver is not None and not self._driver.done():
-            waiter: asyncio.Future[None] = self.loop.create_future()
-            self._driver.add_done_callback(partial(_wake, waiter))
-            try:
-                await waiter
-            except asyncio.CancelledError as error:
-                if not owner:
-                    raise
-                cancelled = error
-                self._interrupt()
-            if self._driver.cancelled():  # before its first step, for later it lets nobody cancel it
-                self._interrupt()
-                self._driver = self.loop.create_task(self._drive())
-        if cancelled is not None:
-            raise cancelled
+    async def _until_over(self) -> None:
+        """Wait, in another task than the one that drives the run, until that has disposed it."""
+        if not self._over:
+            if self._joined is None:
+                self._joined = self.loop.create_future()
+            await asyncio.shield(self._joined)
+
+    def _end(self) -> Resolution:
         if self._raise is not None:
             raise self._raise
         assert self.resolution is not None
         return self.resolution
 
     async def _drive(self) -> None:
-        stage = self.lifecycle.initial
+        stages, stage = self.lifecycle.by_name, self.lifecycle.initial
         try:
             while (destination := self._leave(stage)) is not None:
                 move(self, self.lifecycle, destination)
-                stage = self.lifecycle[destination]
+                stage = stages[destination]
                 await self._perform(stage)
             self._barrier.close()
             self.record(Kind.END)
@@ -243,10 +250,14 @@ class Run:
             self._check_rules()
         except BaseException as error:  # a defect of this library: the waiters must learn of it
             self._raise = self._raise or error
+        finally:
+            self._over = True
+            if self._joined is not None:
+                self._joined.set_result(None)
 
     def entered(self, source: str) -> None:
         """Record a move; the machine calls this within it."""
-        self.record(Kind.MOVE, detail=_SOURCES.setdefault(source, {"source": source}))
+        self._recorder.record(Kind.MOVE, None, None, _source(source))
 
     def _leave(self, stage: Stage) -> str | None:
         """Return the next stage; where that one no longer changes the outcome, make the resolution final first."""
@@ -254,7 +265,7 @@ class Run:
             return stage.next
         with _DECIDING:
             destination = stage.on_exception if self._astray else stage.next
-            if destination is None or self.lifecycle[destination].provisional:
+            if destination is None or self.lifecycle.by_name[destination].provisional:
                 return destination
             self.resolution = decide(self.success, self.failures, self.aborted)
         self._take_abort()
@@ -272,23 +283,32 @@ class Run:
                 await self.action(stage.action)()
             if stage.hook is not None and not stage.action_calls_hook and not self._astray:
                 await self._call_hooks(stage, stage.hook)
-            if stage.next is not None and not self.lifecycle[stage.next].provisional and not self._astray:
+            if (self._background or self._aborting) and not self._astray and self._settles(stage):
                 await self._join_background(self._limits.hook_timeout)
+        except GeneratorExit:
+            raise  # the loop that drove the run is gone
+        except asyncio.CancelledError as error:  # while an action waited for something that is no call
+            self.interrupted(error)
         except BaseException as error:  # no defect of an action may skip the stages that follow
             self.fail(error, stage.action or stage.name)
 
+    def _settles(self, stage: Stage) -> bool:
+        """Whether the stage is the last in which errors count, or a later one but the last of all."""
+        return stage.next is not None and not self.lifecycle.by_name[stage.next].provisional
+
     async def _call_hooks(self, stage: Stage, hook: str) -> None:
-        arguments = self.arguments(stage.arguments)
+        called = [one for one in self.participants if hook in one.hooks]
+        if not called:
+            return
+        arguments, budget = self.arguments(stage.arguments), self._limits.hook_timeout
         calls = [
-            Call(hook, one.name, getattr(one.target, hook), arguments, one.after, self._limits.hook_timeout)
-            for one in self.participants
-            if hook in one.hooks
+            Call(hook, one.name, getattr(one.target, hook), arguments, one.after, budget) for one in called
         ]
         if stage.order is Order.REVERSE:
             for call in reversed(calls):
                 if self.resolution is not None or self.aborted is None:
                     await self._barrier.run((call,))
-        elif calls:
+        else:
             await self._barrier.run(calls)
         if stage.combine is Combine.ALL:
             for call in calls:
@@ -318,7 +338,7 @@ class Run:
         detail: Mapping[str, Any] | None = None,
     ) -> None:
         """Add an event to the trace, in the stage the run is in."""
-        self._recorder.record(kind, self.stage, plugin, call, detail)
+        self._recorder.record(kind, plugin, call, detail)
 
     def _on_loop(self, callback: Callable[..., None], *arguments: Any) -> None:
         """Call on the run's loop: at once if that is running here, from another thread soon; if it is closed, never."""
@@ -330,9 +350,9 @@ class Run:
         except RuntimeError:
             pass  # nothing of the run goes on
 
-    async def run_calls(self, calls: Sequence[Call]) -> None:
-        """Make these calls side by side and return when all have ended or been abandoned; their errors count."""
-        await self._barrier.run(calls)
+    def run_calls(self, calls: Sequence[Call]) -> Awaitable[None]:
+        """Make these calls side by side; await until all have ended or been abandoned. Their errors count."""
+        return self._barrier.run(calls)
 
     async def call(
         self,
@@ -349,7 +369,7 @@ class Run:
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Run `coro` as a background task of the run; see `TaskContext.spawn`."""
-        if self._driver is None or self.stage == self.lifecycle.final or _running_loop() is not self.loop:
+        if not self._begun or self.stage == self.lifecycle.final or _running_loop() is not self.loop:
             coro.close()
             raise LifecycleError(
                 "background tasks are spawned on the run's loop, from prepare on and before dispose"
@@ -362,7 +382,7 @@ class Run:
         number = next(n for n in range(1, len(names) + 2) if _background_name(name, n) not in names)
         call = Call(_background_name(name, number), None, coro.close)
         task = self.loop.create_task(_contained(coro))
-        self._background.append(call)
+        self._background = [*self._background, call]
         self._barrier.adopt(call, task)
         return task
 
@@ -387,7 +407,7 @@ class Run:
             return
         failure = Failure.of(error, where)
         if failure.severity >= Severity.NON_FATAL:
-            failure = attrs.evolve(failure, incident=self._report(error, where))
+            failure = attrs.evolve(failure, incident=self.tell_worker(error, where))
         self.stop_worker |= failure.severity is Severity.FATAL
         self.non_fatal_errors += failure.severity is Severity.NON_FATAL
         detail = {
@@ -403,7 +423,7 @@ class Run:
             self._tell_author(failure)
         self._raise = self._raise or next((leaf for leaf in leaves(error) if _is_foreign(leaf)), None)
 
-    def _report(self, error: BaseException, where: str) -> str | None:
+    def tell_worker(self, error: BaseException, where: str) -> str | None:
         """Tell the worker; a monitor that fails itself must not keep the run from ending."""
         try:
             return self.report_error(error, where) or None
@@ -414,15 +434,16 @@ class Run:
         try:
             self.log_failure(failure)
         except Exception as error:
-            self._report(error, "the task log")
+            self.tell_worker(error, "the task log")
 
-    def _call_failed(self, call: Call) -> None:
+    def call_failed(self, call: Call) -> None:
+        """Count what went wrong in a call; the barrier tells it."""
         if call.timed_out:
             error = HookTimeoutError(f"{call.where} overran its time")
             error.__cause__ = call.error
             self.fail(error, call.where, call)
         elif call.outcome is Outcome.ABANDONED:
-            self._report(
+            self.tell_worker(
                 HookTimeoutError(f"{call.where} was cancelled and did not end: abandoned"), call.where
             )
         elif call.error is not None and call.outcome is Outcome.FAILED and not self.forgives(call):
@@ -448,8 +469,9 @@ class Run:
             for one in self.participants
         ]
 
-    def _interrupt(self) -> None:
-        """The driver's own task was cancelled, as when a program cancels all its tasks: dispose must come all the same."""
+    def interrupted(self, error: asyncio.CancelledError) -> None:
+        """Abort, as the task that drives the run was cancelled; that is raised once the run is disposed."""
+        self._cancelled = error
         self.abort(ExceptionReason.WORKER_SHUTDOWN)
 
     def _on_abort(self, reason: ExceptionReason, accepted: bool) -> None:
@@ -489,8 +511,10 @@ class Run:
         await self.close_log()
 
 
-_SOURCES: dict[str, Mapping[str, Any]] = {}
-"""The details of moves: there are as many as stages, and every run shares them."""
+@lru_cache(maxsize=1024)
+def _source(stage: str) -> Mapping[str, Any]:
+    """Return the detail of a move: there are as many as stages, and every run shares them."""
+    return {"source": stage}
 
 
 def _outcome(resolution: Resolution) -> Mapping[str, Any]:
@@ -508,11 +532,6 @@ async def _contained(coro: Coroutine[Any, Any, T]) -> T:
         return await coro
     except (SystemExit, KeyboardInterrupt) as error:
         raise FatalInternalError(f"a background task raised {describe(error)}") from error
-
-
-def _wake(waiter: asyncio.Future[None], _: asyncio.Task[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 def _is_foreign(error: BaseException) -> bool:

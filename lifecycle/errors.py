@@ -1,7 +1,7 @@
 """What may be raised while a run is under way, sorted by whose fault it is.
 
-A failed task is not among them: it is a resolution. Engines and plugins raise these to say what the run is to become; any other
-exception counts as a defect, a `FatalInternalError`.
+A failed task is not among them: it is a resolution. Engines and plugins raise these to say what the run is to
+become; any other exception counts as a defect, a `FatalInternalError`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class StagecallError(Exception):
 
 
 class MalformedPayloadError(StagecallError):
-    """The task author's fault: the payload asks for something that cannot be; `messages` says what, one sentence each.
+    """The task author's fault: the payload asks for something that cannot be.
+
+    `messages` says what, one sentence each.
 
     >>> str(MalformedPayloadError("payload.command: must not be empty", "payload.env: no such thing"))
     'payload.command: must not be empty; payload.env: no such thing'
@@ -50,7 +52,10 @@ class MalformedPayloadError(StagecallError):
 
 
 class FeatureNotSupportedError(StagecallError):
-    """The engine does not offer this feature; a plugin may work around it, else the payload counts as malformed."""
+    """The engine does not offer this feature.
+
+    A plugin may work around it, else the payload counts as malformed.
+    """
 
 
 class TaskExceptionError(StagecallError):
@@ -62,16 +67,25 @@ class TaskExceptionError(StagecallError):
 
 
 class NonFatalInternalError(StagecallError):
-    """The host's or a plugin's fault, and the worker may go on: the run is resolved `internal-error`, the error is counted."""
+    """The host's or a plugin's fault, and the worker may go on.
+
+    The run is resolved `internal-error`, the error is counted.
+    """
 
 
 class FatalInternalError(StagecallError):
-    """The host's or a plugin's fault, and the worker must stop: the run is resolved `internal-error` with an incident id."""
+    """The host's or a plugin's fault, and the worker must stop.
+
+    The run is resolved `internal-error` with an incident id.
+    """
 
 
 class LifecycleError(StagecallError):
-    """The embedder's fault: a lifecycle that is not sound, a run used in a way that its contract rules out."""
+    """The embedder's fault: a lifecycle that is not sound, a run used as its contract rules out."""
 
 
 class ConfigurationError(StagecallError):
-    """The operator's fault: a configuration, an engine's or plugin's name, that cannot be used; the message names what and where."""
+    """The operator's fault: a configuration, an engine's or plugin's name, that cannot be used.
+
+    The message names what and where.
+    """

@@ -1,8 +1,8 @@
 """The log of one task: a file that exists from the first byte on, and refuses writes once closed.
 
-The sandbox's output is spliced into it. One writer at a time appends at `size`: small pieces on the loop, large
-ones in a thread, so that a slow disk holds up no other run. What hooks log while a thread is writing waits in
-memory and follows; the sandbox's output waits in its pipe.
+The sandbox's output is spliced into it. One writer at a time appends at `size`: small pieces on the loop,
+large ones in a thread, so that a slow disk holds up no other run. What hooks log while a thread is writing
+waits in memory and follows; the sandbox's output waits in its pipe.
 """
 
 from __future__ import annotations
@@ -43,18 +43,22 @@ class TaskLog:
         self._file: int | None = None
         self._lock = threading.Lock()
         self._busy = False
-        self._backlog: list[bytes] = []
-        self._waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._backlog: list[bytes] | None = None
+        self._waiters: tuple[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]], ...] = ()
         self.size = 0
         self.closed = False
 
     def write(self, data: bytes) -> bool:
-        """Append `data`; return False if the log is closed. Raises: TaskExceptionError when the disk is full."""
+        """Append `data`; return False if the log is closed.
+
+        Raises: TaskExceptionError when the disk is full.
+        """
         with self._lock:
             if self.closed:
                 return False
             if self._busy:
-                self._backlog.append(data)
+                self._backlog = self._backlog or []
+                self._backlog.append(bytes(memoryview(data)))  # now: the caller may use a buffer again
                 return True
             try:
                 self._append(data)
@@ -63,9 +67,11 @@ class TaskLog:
         return True
 
     async def drain(self, pipe: int) -> int:
-        """Move what arrives in `pipe`, a non-blocking pipe's reading end, into the log until its end; return the bytes moved.
+        """Move what arrives in `pipe` into the log until its end; return the bytes that came.
 
-        The caller closes the pipe. What comes after the log was closed is read and dropped. One drain at a time.
+        `pipe` is the reading end of a non-blocking pipe; the caller closes it. What comes after the log was
+        closed is read and dropped. One drain at a time.
+
         Raises: TaskExceptionError (resource-unavailable) when the disk is full.
         """
         moved = 0
@@ -86,12 +92,17 @@ class TaskLog:
     def reader(self, offset: int = 0) -> AsyncIterator[bytes]:
         """Return what is and will be in the log from `offset` on, until the log is closed.
 
-        It comes in pieces of at most 64 KiB. Raises: NonFatalInternalError if somebody else cuts the file short.
+        It comes in pieces of at most 64 KiB.
+
+        Raises: NonFatalInternalError if somebody else cuts the file short.
         """
         return self._read(offset)
 
     def open(self) -> BinaryIO:
-        """Return the closed log, open for reading; the caller closes it. Raises: LifecycleError while it is open."""
+        """Return the closed log, open for reading; the caller closes it.
+
+        Raises: LifecycleError while it is open.
+        """
         if not self.closed:
             raise LifecycleError(
                 "the task log can be extracted once it is closed, from `finished` or `exception` on"
@@ -163,7 +174,7 @@ class TaskLog:
     def _settle(self) -> None:
         with self._lock:
             self._busy = False
-            backlog, self._backlog = self._backlog, []
+            backlog, self._backlog = self._backlog or [], None
             try:
                 for data in backlog:
                     self._append(data)
@@ -198,17 +209,16 @@ class TaskLog:
         with self._lock:
             if offset < self.size or (self.closed and not self._busy):
                 return
-            self._waiters.append(waiter)
+            self._waiters = (*self._waiters, waiter)
         try:
             await waiter[1]
         finally:
             with self._lock:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+                self._waiters = tuple(other for other in self._waiters if other is not waiter)
 
     def _wake(self) -> None:
         """Let readers look again; the caller holds the lock."""
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, ()
         for loop, future in waiters:
             try:
                 loop.call_soon_threadsafe(_set, future)
@@ -237,7 +247,7 @@ async def _readable(pipe: int) -> None:
 
 
 async def _undisturbed(future: asyncio.Future[int]) -> int:
-    """Wait for a thread's piece even if cancelled meanwhile: it uses the file and the pipe until it returns."""
+    """Wait for a thread's piece even if cancelled meanwhile: it holds the file and the pipe until then."""
     cancelled: asyncio.CancelledError | None = None
     while not future.done():
         try:

@@ -1,17 +1,18 @@
 """The state machine that encodes the allowed order: one shared `transitions.Machine` for each lifecycle.
 
-Theory. The table's edges become the machine's transitions: one trigger for each stage, named for it, with the explicit list of its sources. A
-run is not registered with the machine (`model=None`); it is any object with a `stage` attribute and an `entered(source)` method, handed to
-the trigger. So a move costs no memory, no await lies inside it (it is atomic), and an illegal one raises in the caller and changes nothing.
-`entered` is called from the machine's own state callback: what subscribes there sees every move before any hook runs.
+Theory. The table's edges become the machine's transitions: one trigger for each stage, named for it, with the
+explicit list of its sources. A run is not registered with the machine (`model=None`); it is any object with a
+`stage` attribute and an `entered(source)` method, handed to the trigger. So a move costs no memory, no await
+lies inside it (it is atomic), and an illegal one raises in the caller and changes nothing. `entered` is
+called from the machine's own state callback: what subscribes there sees every move before any hook runs.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from transitions import EventData, Machine, MachineError, State
+from transitions import Event, EventData, Machine, MachineError, State, Transition
 
 from ..specs.lifecycle import Lifecycle
 from .errors import LifecycleError
@@ -30,6 +31,42 @@ class IllegalMoveError(LifecycleError):
     """A move that the lifecycle's table does not have; nothing has changed."""
 
 
+class _Move(Transition):
+    """An edge of the table: without conditions and callbacks of its own, it only moves."""
+
+    def execute(self, event_data: EventData) -> bool:
+        run: Any = event_data.model
+        run.stage = self.dest
+        event_data.state = event_data.machine.states[run.stage]
+        subscribers: list[Any] = event_data.state.on_enter
+        for subscriber in subscribers:
+            subscriber(event_data)
+        return True
+
+
+class _Trigger(Event):
+    """The trigger of a stage.
+
+    A lifecycle has no use for queues and for callbacks around every event. To pass all the places where they
+    could be is most of what a move would cost, and a run makes nine.
+    """
+
+    def trigger(self, model: Any, *args: Any, **kwargs: Any) -> bool:
+        edges = self.transitions.get(model.stage)
+        if not edges:
+            raise MachineError(f"no edge leads from {model.stage!r} to {self.name!r}")
+        event_data = EventData(self.machine.states[model.stage], self, self.machine, model, args, kwargs)
+        event_data.transition = edges[0]
+        return edges[0].execute(event_data)
+
+
+class _Machine(Machine):
+    """A machine made of these two; all else is as transitions has it."""
+
+    event_cls = _Trigger
+    transition_cls = _Move
+
+
 @lru_cache(maxsize=64)
 def machine_for(lifecycle: Lifecycle) -> Machine:
     """Return the machine of a lifecycle, made once; its triggers are `machine.events[stage]`.
@@ -39,7 +76,7 @@ def machine_for(lifecycle: Lifecycle) -> Machine:
     ['exception', 'finished']
     """
     states = [State(stage.name, on_enter=[_entered]) for stage in lifecycle.stages]
-    machine = Machine(
+    machine = _Machine(
         model=None,
         states=states,
         initial=lifecycle.initial.name,
@@ -62,7 +99,10 @@ def move(run: Movable, lifecycle: Lifecycle, destination: str) -> None:
         raise _illegal(run, lifecycle, destination) from None
     try:
         trigger(run)
-    except (MachineError, ValueError) as error:  # ValueError: the run is in a stage that the table does not have
+    except (
+        MachineError,
+        ValueError,
+    ) as error:  # ValueError: the run is in a stage that the table does not have
         raise _illegal(run, lifecycle, destination) from error
 
 

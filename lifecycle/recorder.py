@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from ..specs.trace import Event, Kind, Outcome, Trace
 from .resolution import describe
@@ -17,27 +17,35 @@ RETURNED: Mapping[Outcome, Mapping[str, Any]] = {outcome: {"outcome": outcome.va
 """The details that most returns share: ten thousand runs in flight need not own ten thousand copies."""
 
 
+class Recorded(Protocol):
+    """The run that a recorder follows: `stage` names the stage it is in."""
+
+    stage: str
+
+    def tell_worker(self, error: BaseException, where: str) -> str | None:
+        """Report an error that is not the task's."""
+
+
 class Recorder:
-    """Appends events with the seconds since the run was created, by the monotonic clock."""
+    """Appends events, with the run's stage and the seconds since it was created, by the monotonic clock."""
 
-    __slots__ = ("_clock", "_observers", "_report", "trace")
+    __slots__ = ("_clock", "_observers", "_run", "trace")
 
-    def __init__(self, observers: tuple[Observer, ...], report: Callable[[BaseException, str], object]) -> None:
+    def __init__(self, run: Recorded, observers: tuple[Observer, ...]) -> None:
+        self._run = run
         self._observers = observers
-        self._report = report
         self._clock = time.monotonic()
         self.trace = Trace(datetime.now(UTC))
 
     def record(
         self,
         kind: Kind,
-        stage: str,
         plugin: str | None = None,
         call: str | None = None,
         detail: Mapping[str, Any] | None = None,
     ) -> None:
         """Append an event and show it to the observers."""
-        event = Event(time.monotonic() - self._clock, kind, stage, plugin, call, detail)
+        event = Event(time.monotonic() - self._clock, kind, self._run.stage, plugin, call, detail)
         self.trace.events.append(event)
         if self._observers:
             self._show(event)
@@ -55,5 +63,5 @@ class Recorder:
                 raised.append((observer, error))
         for observer, why in raised:  # once all have seen the event, so that the others see everything in order
             self._observers = tuple(other for other in self._observers if other is not observer)
-            self._report(why, f"observer {observer!r}")
-            self.record(Kind.OBSERVER, event.stage, detail={"error": describe(why)})
+            self._run.tell_worker(why, f"observer {observer!r}")
+            self.record(Kind.OBSERVER, detail={"error": describe(why)})

@@ -37,7 +37,8 @@ class Severity(enum.IntEnum):
 class Resolution:
     """What a run became: `completed`, `failed` or `exception`, with a reason where it is an exception.
 
-    `cause` tells the chain from the first error on, one sentence each, with what was overruled; None if nothing went wrong.
+    `cause` tells the chain from the first error on, one sentence each, with what was overruled; None if
+    nothing went wrong.
 
     >>> Resolution("failed").success
     False
@@ -77,11 +78,11 @@ class Failure:
 def describe(error: BaseException) -> str:
     """Return an error in one line: its type and what it says, even where saying it fails.
 
-    >>> describe(ValueError("no such thing"))
-    'ValueError: no such thing'
+    >>> describe(ValueError("no such thing:\\n  the thing"))
+    'ValueError: no such thing: the thing'
     """
     try:
-        text = str(error)
+        text = " ".join(line.strip() for line in str(error).splitlines())
     except Exception:
         text = "(it cannot be shown)"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -90,7 +91,8 @@ def describe(error: BaseException) -> str:
 def leaves(error: BaseException) -> Iterator[BaseException]:
     """Yield the errors that are no groups among `error` and what it groups.
 
-    >>> [type(leaf).__name__ for leaf in leaves(ExceptionGroup("", [OSError(), ExceptionGroup("", [KeyError()])]))]
+    >>> group = ExceptionGroup("", [OSError(), ExceptionGroup("", [KeyError()])])
+    >>> [type(leaf).__name__ for leaf in leaves(group)]
     ['OSError', 'KeyError']
     """
     if isinstance(error, BaseExceptionGroup):
@@ -127,8 +129,9 @@ def reason(error: BaseException) -> ExceptionReason:
 
 
 def decide(success: bool, failures: Sequence[Failure], aborted: ExceptionReason | None) -> Resolution:
-    """Return what a run becomes: an abort wins over errors, the worst error over the others, any error over the verdict.
+    """Return what a run becomes.
 
+    An abort wins over errors, the worst error over the others, any error over the verdict.
     Source: the design's error table, "Several at once".
 
     >>> decide(False, [], None).state

@@ -16,9 +16,10 @@ Storage = Literal["object", "error", "redirect", "link"]
 
 @attrs.frozen
 class Artifact:
-    """One artifact as it was stored: `storage` says which of `path`, `url` (redirect), `target` (link) or `reason` (error) is set.
+    """One artifact as it was stored.
 
-    `bytes` and `sha256` describe the content as stored, None where there is none.
+    `storage` says which of `path` (object, where the store has one), `url` (redirect), `target` (link) or
+    `reason` (error) is set. `bytes` and `sha256` describe the content as stored, None where there is none.
     """
 
     name: str
@@ -39,10 +40,11 @@ class ArtifactStore(Protocol):
     """Where artifacts go. Every method may raise NonFatalInternalError for good, after its own retries."""
 
     async def put(self, task: TaskInfo, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
-        """Store `content` (None for error, redirect and link) under the run and the artifact's name; return it completed.
+        """Store `content` under the run and the artifact's name; return the artifact completed.
 
-        The content is read to its end from where it stands; the caller closes it. An artifact that exists already under the name
-        is replaced only where the protocols allow it (a redirect by anything, anything by the same); NonFatalInternalError otherwise.
+        `content` is None for error, redirect and link. The content is read to its end from where it stands;
+        the caller closes it. An artifact that exists already under the name is replaced only where the
+        protocols allow it (a redirect by anything, anything by the same); NonFatalInternalError otherwise.
         """
 
 

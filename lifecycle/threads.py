@@ -1,8 +1,8 @@
 """The library's own bounded pools of daemon threads, in which plain `def` hooks and blocking file work run.
 
 The default executor would not do: its threads are joined when the program exits, so one hook that hangs would
-hold up the exit for ever. These are daemons, a few are reserved for dispose, and a thread that was abandoned no
-longer counts against the bound.
+hold up the exit for ever. These are daemons, a few are reserved for dispose, and a thread that was abandoned
+no longer counts against the bound.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IDLE_SECONDS = 10.0
 
 @attrs.define(eq=False)
 class Job:
-    """One call in the pool: await `future` for what it returns; `abandon` it to free its place in the bound."""
+    """One call in the pool: await `future` for what it returns; `ThreadPool.abandon` frees its place."""
 
     call: Callable[[], Any]
     future: asyncio.Future[Any]
@@ -58,7 +58,9 @@ class Job:
 
 
 class ThreadPool:
-    """At most `size` threads for ordinary calls and `reserved` more for dispose; idle ones end after ten seconds.
+    """At most `size` threads for ordinary calls and `reserved` more for dispose.
+
+    Idle ones end after ten seconds.
 
     >>> pool = ThreadPool(size=1, reserved=1)
     >>> async def main():
@@ -111,18 +113,20 @@ class ThreadPool:
                 self._queues[job.reserved].remove(job)
             return waiting
 
-    def abandon(self, job: Job) -> None:
-        """Give up on a call: it never begins, or if it hangs, it no longer counts against the bound."""
-        if self.withdraw(job):
+    def abandon(self, job: Job, *, keep: bool = False) -> None:
+        """Give up on a call: it no longer counts against the bound, and never begins, unless `keep` is set."""
+        if not keep and self.withdraw(job):
             return
         with self._changed[job.reserved]:
-            if job.abandoned or not job.started:
-                return
+            if job.started and not job.abandoned:
+                self._give_place_away(job.reserved)
             job.abandoned = True
-            self._threads[job.reserved] -= 1
-            if self._queues[job.reserved]:
-                with contextlib.suppress(RuntimeError):  # then the next call that is queued tries again
-                    self._start_thread(job.reserved)
+
+    def _give_place_away(self, reserved: bool) -> None:
+        self._threads[reserved] -= 1
+        if self._queues[reserved]:
+            with contextlib.suppress(RuntimeError):  # then the next call that is queued tries again
+                self._start_thread(reserved)
 
     def _start_thread(self, reserved: bool) -> None:
         name = "stagecall-dispose" if reserved else "stagecall"
@@ -150,6 +154,8 @@ class ThreadPool:
                     return None
             job = queue.popleft()
             job.started = True
+            if job.abandoned:
+                self._give_place_away(reserved)
             return job
 
 
@@ -159,6 +165,6 @@ POOL = ThreadPool()
 WORK = ThreadPool(size=32)
 """Where blocking file work is done, which waits for no hook.
 
-It is apart, since a hook may wait for such work (`TaskContext.run_on_loop`): hooks that fill their own pool must
-not fill the one that they wait for.
+It is apart, since a hook may wait for such work (`TaskContext.run_on_loop`): hooks that fill their own pool
+must not fill the one that they wait for.
 """

@@ -1,4 +1,4 @@
-"""Plugins are called at each stage of a run: the interface, the manager, and where plugins are found by name."""
+"""Plugins are called at each stage of a run: their interface, their manager, and where they are found."""
 
 from __future__ import annotations
 

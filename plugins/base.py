@@ -1,19 +1,20 @@
 """The interface of plugins: a Plugin lives as long as the worker, its TaskPlugin as long as one run.
 
-A hook that a class does not override is never called. A method that looks like a hook but is not one, or takes other arguments,
-fails when the class is made: a misspelt hook that is silently never called is the mistake this design rules out.
+A hook that a class does not override is never called. A method that looks like a hook but is not one, or
+takes other arguments, fails when the class is made, also where a mixin brings it: a misspelt hook that is
+silently never called is the mistake this design rules out.
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from ..specs.lifecycle import TASK_RUN, Lifecycle, Stage
+from ..specs.lifecycle import TASK_RUN, Lifecycle
+from ._method_checks import check_methods
 
 if TYPE_CHECKING:
     from ..engines.base import Engine, ResultSet, Sandbox, SandboxBuilder, Schema
@@ -35,7 +36,10 @@ class PluginOptions:
 
 @attrs.frozen
 class TaskPluginOptions:
-    """What a task plugin is created with; `payload` holds the plugin's own properties only, None if they are invalid."""
+    """What a task plugin is created with.
+
+    `payload` holds the plugin's own properties only, None if they are invalid.
+    """
 
     task_info: TaskInfo
     context: TaskContext
@@ -44,12 +48,16 @@ class TaskPluginOptions:
 
 
 class TaskPlugin:
-    """What a plugin does for one run: override the hooks you need, `def` (run in a thread) or `async def` (preferred).
+    """What a plugin does for one run: override the hooks you need.
 
-    The hooks below stand in call order; `exception` may come after any of them, and `dispose` always comes last. No two hooks of one task plugin
-    run at the same time, except `dispose` beside a hook that was abandoned. Hooks of different plugins run side by side, except where `Plugin.after`
-    orders them. When the run is aborted a hook has `cancel_grace` seconds to return by itself, is cancelled, and has `abandon_grace` seconds more.
-    Each may raise MalformedPayloadError, TaskExceptionError, NonFatalInternalError and FatalInternalError; anything else counts as fatal.
+    A hook is a `def`, run in a thread, or better an `async def`.
+
+    The hooks below stand in call order; `exception` may come after any of them, and `dispose` always comes
+    last. No two hooks of one task plugin run at the same time, except `dispose` beside a hook that was
+    abandoned. Hooks of different plugins run side by side, except where `Plugin.after` orders them. When the
+    run is aborted a hook has `cancel_grace` seconds to return by itself, is cancelled, and has
+    `abandon_grace` seconds more. Each may raise MalformedPayloadError, TaskExceptionError,
+    NonFatalInternalError and FatalInternalError; anything else counts as fatal.
 
     For a lifecycle of your own, say which: its hooks are then checked in the same way.
 
@@ -57,7 +65,7 @@ class TaskPlugin:
     ...     async def stoped(self, result_set): ...
     Traceback (most recent call last):
         ...
-    TypeError: Typo.stoped looks like the hook 'stopped' but is not one; hooks are build_sandbox, started, stopped, finished, exception, dispose
+    TypeError: Typo.stoped looks like the hook 'stopped' but is not one; hooks are build_sandbox, ...
     """
 
     hook_names: ClassVar[frozenset[str]] = frozenset()
@@ -67,7 +75,8 @@ class TaskPlugin:
         super().__init_subclass__(**kwargs)
         if lifecycle is not None:
             cls._lifecycle = lifecycle
-        _check_hooks(cls, {name: stage for name, stage in cls._lifecycle.hooks.items() if name != CREATION})
+        hooks = {name: stage.arguments for name, stage in cls._lifecycle.hooks.items() if name != CREATION}
+        check_methods(cls, TaskPlugin, hooks)
         cls.hook_names = cls.hooks_in(cls._lifecycle)
 
     @classmethod
@@ -78,30 +87,48 @@ class TaskPlugin:
     _lifecycle: ClassVar[Lifecycle] = TASK_RUN
 
     def build_sandbox(self, builder: SandboxBuilder) -> Awaitable[None] | None:
-        """Called once, in `build`, when the sandbox builder exists: wait for downloads here, then set variables, volumes and proxies."""
+        """Called once, in `build`, when the sandbox builder exists.
+
+        Wait for downloads here, then set variables, volumes and proxies.
+        """
 
     def started(self, sandbox: Sandbox) -> Awaitable[None] | None:
-        """Called once, in `started`, when the task runs: the place for interactive things and timers (`context.spawn`)."""
+        """Called once, in `started`, when the task runs.
+
+        The place for interactive things and timers (`context.spawn`).
+        """
 
     def stopped(self, result_set: ResultSet) -> Awaitable[bool] | bool:
-        """Called once, in `stopped`, when the task has ended: upload artifacts, judge the result. Return False if the task failed."""
+        """Called once, in `stopped`, when the task has ended: upload artifacts, judge the result.
+
+        Return False if the task failed.
+        """
         return True
 
     def finished(self, success: bool) -> Awaitable[None] | None:
-        """Called once, in `finished`, when the log is closed: upload it. An error here still turns the run into an exception."""
+        """Called once, in `finished`, when the log is closed: upload it.
+
+        An error here still turns the run into an exception.
+        """
 
     def exception(self, reason: ExceptionReason) -> Awaitable[None] | None:
-        """Called at most once, in `exception`, after an error or abort: save what can be saved; expect reasons you do not know.
+        """Called at most once, in `exception`, after an error or abort: save what can be saved.
 
-        What it raises changes the resolution no more: it goes to the trace and the worker.
+        Expect reasons you do not know. What it raises changes the resolution no more: it goes to the trace
+        and the worker.
         """
 
     def dispose(self) -> Awaitable[None] | None:
-        """Called exactly once, last, whatever happened: release everything. Has `dispose_budget` seconds, and is not cancelled before."""
+        """Called exactly once, last, whatever happened: release everything.
+
+        Has `dispose_budget` seconds, and is not cancelled before.
+        """
 
 
 class Plugin:
-    """What a feature does for all runs: override what you need. Methods may be `def` or `async def`, unless noted.
+    """What a feature does for all runs: override what you need.
+
+    Methods may be `def` or `async def`, unless noted.
 
     >>> class Greeter(Plugin):
     ...     after = frozenset({"logprefix"})
@@ -109,11 +136,21 @@ class Plugin:
     'greeter'
     """
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        check_methods(cls, Plugin, _METHODS, "method")
+
     after: ClassVar[frozenset[str]] = frozenset()
-    """The names of the plugins whose hook of a stage must have returned before this plugin's is called; absent ones are ignored."""
+    """The names of plugins whose hook of a stage must have returned before this plugin's is called.
+
+    Absent ones are ignored.
+    """
 
     accepts_invalid_payload: ClassVar[bool] = False
-    """Whether a task plugin is made, with `payload=None`, although the plugin's part of the payload is invalid; for logging plugins."""
+    """Whether a task plugin is made although the plugin's part of the payload is invalid.
+
+    It gets `payload=None`. For logging plugins.
+    """
 
     @property
     def name(self) -> str:
@@ -121,14 +158,18 @@ class Plugin:
         return type(self).__name__.removesuffix("Plugin").lower() or "plugin"
 
     def payload_schema(self) -> Schema:
-        """Return the cerberus schema of the payload properties that belong to this plugin. A plain `def`, called once at start."""
+        """Return the cerberus schema of the payload properties that belong to this plugin.
+
+        A plain `def`, called once at start.
+        """
         return {}
 
     def new_task_plugin(self, options: TaskPluginOptions) -> TaskPlugin | Awaitable[TaskPlugin | None] | None:
         """Return the task plugin for one run, or None if it needs no hooks.
 
-        Called once for each run, in `prepare`, beside the engine's `new_sandbox_builder`: start long downloads here with `context.spawn` and wait for them
-        in `build_sandbox`. A plugin whose task plugin could not be made gets no hook called, so clean up before you raise.
+        Called once for each run, in `prepare`, beside the engine's `new_sandbox_builder`: start long
+        downloads here with `context.spawn` and wait for them in `build_sandbox`. A plugin whose task plugin
+        could not be made gets no hook called, so clean up before you raise.
         """
         return None
 
@@ -167,24 +208,14 @@ def _overrides(cls: type[TaskPlugin], name: str) -> bool:
     return mine is not None and mine is not getattr(TaskPlugin, name, None)
 
 
-def _check_hooks(cls: type[TaskPlugin], stages: Mapping[str, Stage]) -> None:
-    for name, value in vars(cls).items():
-        if name.startswith("_") or not inspect.isfunction(value):
-            continue
-        if name in stages:
-            _check_arguments(cls, name, stages[name].arguments)
-        elif close := difflib.get_close_matches(name, stages, n=1, cutoff=0.8):
-            raise TypeError(
-                f"{cls.__name__}.{name} looks like the hook {close[0]!r} but is not one; hooks are {', '.join(stages)}"
-            )
-
-
-def _check_arguments(cls: type[TaskPlugin], name: str, arguments: tuple[str, ...]) -> None:
-    hook = getattr(cls, name)
-    if inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
-        raise TypeError(f"{cls.__name__}.{name} is a hook and must not yield: nothing would run it")
-    try:
-        inspect.signature(hook).bind(None, *arguments)
-    except TypeError as error:
-        wanted = ", ".join(("self", *arguments))
-        raise TypeError(f"{cls.__name__}.{name} is a hook and must take ({wanted}): {error}") from None
+_METHODS = {
+    name: tuple(inspect.signature(getattr(Plugin, name)).parameters)[1:]
+    for name in (
+        "payload_schema",
+        "new_task_plugin",
+        "report_idle",
+        "report_non_fatal_error",
+        "documentation",
+        "dispose",
+    )
+}

@@ -1,7 +1,8 @@
-"""The plugin manager: creates the plugins that configuration enables, and is a plugin itself that stands for all of them.
+"""The plugin manager: creates the plugins that are enabled, and is a plugin that stands for all of them.
 
-A worker hands its members to the driver one by one, which calls their hooks side by side and traces each. Where the manager is used as an ordinary
-plugin, inside another manager or in a test, its task plugin fans the hooks out by itself.
+A worker hands its members to the driver one by one, which calls their hooks side by side and traces each.
+Where the manager is used as an ordinary plugin, inside another manager or in a test, its task plugin fans the
+hooks out by itself.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ _DISABLED_SCHEMA: Schema = {
 
 @attrs.frozen
 class Member:
-    """A plugin under the name it has in traces; `after` names the members whose hooks come first, directly or through others."""
+    """A plugin under the name it has in traces.
+
+    `after` names the members whose hooks come first, directly or through others.
+    """
 
     name: str
     plugin: Plugin
@@ -45,7 +49,9 @@ class Member:
 
 
 def plugin_manager_config_schema() -> Schema:
-    """Return the schema of the `plugins` section: an entry enables a plugin and configures it, `disabled` names exceptions.
+    """Return the schema of the `plugins` section.
+
+    An entry enables a plugin and configures it, `disabled` names exceptions.
 
     >>> sorted(plugin_manager_config_schema())[:2]
     ['artifacts', 'disabled']
@@ -86,10 +92,12 @@ class PluginManager(Plugin):
 
     @classmethod
     async def create(cls, options: PluginOptions) -> PluginManager:
-        """Create the plugins that `options.config` enables; if one fails, those that were created are disposed.
+        """Create the plugins that `options.config` enables.
 
-        Raises: ConfigurationError that names every violation of the configuration with its path, an unknown plugin,
-        or the plugin that failed.
+        If one fails, those that were created are disposed.
+
+        Raises: ConfigurationError that names every violation of the configuration with its path, an unknown
+        plugin, or the plugin that failed.
         """
         config = {
             name: {} if value is None else value for name, value in options.config.items() if name != DISABLED
@@ -125,7 +133,10 @@ class PluginManager(Plugin):
         return dict(MergedSchema.merge(schemas).properties)
 
     async def new_task_plugin(self, options: TaskPluginOptions) -> TaskPlugin:
-        """Return a task plugin that calls the hooks of every member's; each member gets its own part of the payload."""
+        """Return a task plugin that calls the hooks of every member's.
+
+        Each member gets its own part of the payload.
+        """
         created: list[tuple[str, TaskPlugin]] = []
         try:
             for member in self.members:
@@ -194,7 +205,7 @@ class _Group(TaskPlugin):
 
 
 async def _side_by_side(functions: Iterable[Callable[..., Any]], *arguments: Any) -> list[Any]:
-    """Call all at once; when every one has ended, return their values or raise their errors, several as a group."""
+    """Call all at once; when all have ended, return their values, or raise their errors as a group."""
     ended = await asyncio.gather(*(_contained(function, *arguments) for function in functions))
     _raise([error for _, error in ended if error is not None])
     return [value for value, _ in ended]
@@ -229,7 +240,9 @@ async def _new_plugin(name: str, provider: PluginProvider, options: PluginOption
 
 def _disabled(config: Mapping[str, Any]) -> frozenset[str]:
     given = {name: config[name] for name in config if name == DISABLED}
-    violations = MergedSchema.merge({"the plugin manager": _DISABLED_SCHEMA}).violations(given, root="plugins")
+    violations = MergedSchema.merge({"the plugin manager": _DISABLED_SCHEMA}).violations(
+        given, root="plugins"
+    )
     if violations:
         raise ConfigurationError("; ".join(map(str, violations)))
     return frozenset(config.get(DISABLED, ()))

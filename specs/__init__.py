@@ -1,1 +1,4 @@
-"""What things must look like: the lifecycle's table, the ordering rules, the schemas, the task definition. Data, no input or output."""
+"""What things must look like: the lifecycle's table, the ordering rules, the schemas, the task definition.
+
+Data, no input or output.
+"""

@@ -120,7 +120,8 @@ class _Builder:
         self._room -= len(node.value)
         if self._room < 0:
             raise Fault(
-                _offset(node), f"the document, its aliases expanded, has more than {MAX_CHARACTERS} characters"
+                _offset(node),
+                f"the document, its aliases expanded, has more than {MAX_CHARACTERS} characters",
             )
 
     def _object(self, node: MappingNode, depth: int) -> dict[str, Any]:

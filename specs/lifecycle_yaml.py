@@ -1,7 +1,7 @@
-"""A lifecycle from a document: how an embedder declares stages of their own in YAML or JSON, and how a table is written down.
+"""A lifecycle from a document, and back: how an embedder declares stages of their own in YAML or JSON.
 
-The document has a `name` and the list of `stages`; a stage has the fields of `Stage` in camelCase. It is checked by a cerberus schema,
-then by the lint, so that what comes out is sound.
+The document has a `name` and the list of `stages`; a stage has the fields of `Stage` in camelCase. It is
+checked by a cerberus schema, then by the lint, so that what comes out is sound.
 """
 
 from __future__ import annotations
@@ -67,7 +67,10 @@ LIFECYCLE_SCHEMA: Mapping[str, Mapping[str, Any]] = {
 
 
 class LifecycleDocumentError(ValueError):
-    """A document that declares no sound lifecycle; `problems` lists everything that is wrong, each with its place."""
+    """A document that declares no sound lifecycle.
+
+    `problems` lists everything that is wrong, each with its place.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems
@@ -75,8 +78,9 @@ class LifecycleDocumentError(ValueError):
 
 
 def read_lifecycle(document: Any) -> Lifecycle:
-    """Return the lifecycle that a document declares, checked by the schema only: it may be unsound, for `lint` to explain.
+    """Return the lifecycle that a document declares, checked by the schema only.
 
+    It may be unsound, for `lint` to explain.
     Raises: LifecycleDocumentError.
     """
     violations = lifecycle_schema().violations(document, root="lifecycle")
@@ -100,7 +104,7 @@ def load_lifecycle(document: Any) -> Lifecycle:
 
 
 def lifecycle_document(lifecycle: Lifecycle) -> dict[str, Any]:
-    """Return the document that declares a lifecycle: the table as it would be written in YAML, defaults left out."""
+    """Return the document that declares a lifecycle, as it would be written in YAML, defaults left out."""
     return {"name": lifecycle.name, "stages": [_written(stage) for stage in lifecycle.stages]}
 
 

@@ -53,7 +53,7 @@ class Outcome(enum.StrEnum):
     ABANDONED = "abandoned"
 
 
-@attrs.define(eq=True)
+@attrs.define(eq=True, weakref_slot=False)
 class Event:
     """One thing that happened: `time` is in seconds since the run was created, by a clock that never goes back.
 

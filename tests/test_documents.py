@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stagecall.specs.documents import MAX_DEPTH, MAX_VALUES, DocumentError, load_document
+from stagecall.specs.documents import MAX_CHARACTERS, MAX_DEPTH, MAX_VALUES, DocumentError, load_document
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES = st.recursive(
@@ -201,6 +201,22 @@ def test_alias_bombs_are_defused(kind):
         lines.append(f"a{level}: &a{level} {kind.format(again)}")
 
     assert refusal("\n".join(lines)).endswith(f"has more than {MAX_VALUES} values")
+
+
+def test_aliases_of_a_long_text_are_bounded_too():
+    """A text that is repeated costs nothing until somebody writes the document out: its characters count."""
+    repeated = ", ".join(["*a"] * 1000)
+    text = "x" * (MAX_CHARACTERS // 500)
+
+    assert refusal(f"[&a {text}, {repeated}]").endswith(f"has more than {MAX_CHARACTERS} characters")
+    assert load_document(f"[&a {text}, *a]", "any.yml") == [text, text]
+    assert refusal(f"a: &a\n  ? {text}\n  : 1\nb: [{repeated}]").endswith(f"{MAX_CHARACTERS} characters")
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 5000, "0o" + "7" * 5000, "9" * 5000])
+def test_integers_that_cannot_be_written_out_are_refused(number):
+    """A number that no error message and no JSON could show is refused where it is read."""
+    assert refusal(f"a: {number}").endswith("not an integer that can be read")
 
 
 def test_an_alias_inside_itself_is_refused():

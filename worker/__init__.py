@@ -1,1 +1,5 @@
-"""Where a run meets the world: TaskRun (engine and plugins on the lifecycle), the runtime that creates runs, stores, the command line."""
+"""Where a run meets the world.
+
+TaskRun is engine and plugins on the lifecycle; beside it are the runtime that creates runs, stores, and the
+command line.
+"""

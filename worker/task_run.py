@@ -119,15 +119,16 @@ class TaskRun(Run):
     async def start_sandbox(self) -> None:
         """Start the sandbox."""
         assert self.builder is not None
-        call = await self.call(
-            "start_sandbox", self.builder.start_sandbox, budget=self._limits.hook_timeout, late=_abort_late
-        )
+        start, budget = self.builder.start_sandbox, self._limits.hook_timeout
+        call = Call("start_sandbox", None, start, budget=budget, late=_abort_late)
+        await self.run_calls((call,))
         self.sandbox = self._result(call, Sandbox)
 
     async def wait_for_result(self) -> None:
         """Wait for the sandbox to end; the one call without a bound of its own."""
         assert self.sandbox is not None
-        call = await self.call("wait_for_result", self.sandbox.wait_for_result, late=_dispose_late)
+        call = Call("wait_for_result", None, self.sandbox.wait_for_result, late=_dispose_late)
+        await self.run_calls((call,))
         self.result_set = self._result(call, ResultSet)
 
     async def close_log(self) -> None:
@@ -269,7 +270,8 @@ class TaskRun(Run):
         """Return the stage action called `name`: one of the runtime's own, else the method."""
         own = self._runtime.actions.get(name)
         if own is None:
-            return super().action(name)
+            method: Callable[[], Awaitable[None]] = getattr(self, name)
+            return method
 
         async def act() -> None:
             await self.call(name, own, self, budget=self._limits.hook_timeout)
@@ -328,7 +330,7 @@ class TaskRun(Run):
     def late_message(self, text: str) -> None:
         """Take a message that came after the log was closed: to the trace and to the worker's log."""
         self._monitor.log("message after the task log was closed", text=text, task_id=self.info.task_id)
-        if self._driver is not None:
+        if self._begun:
             self._on_loop(self.record, Kind.LATE_LOG, None, None, {"text": text})
 
     def run_folder(self) -> Path:

@@ -1,4 +1,4 @@
-"""Containment without a control group, by a supervisor that adopts orphans and a marker in the environment."""
+"""Containment without a control group: a supervisor that adopts orphans, and a marker in the environment."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class PipeWriter(_End):
 
 @attrs.define(eq=False)
 class TerminalWriter(PipeWriter):
-    """What is typed at a terminal. It cannot be closed on its own, so its end is typed too: Ctrl-D, mostly."""
+    """What is typed at a terminal, its end too, as it cannot be closed on its own: that is Ctrl-D, mostly."""
 
     _closed: bool = attrs.field(default=False, init=False)
     _line_begun: bool = attrs.field(default=False, init=False)

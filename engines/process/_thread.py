@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from ...lifecycle.threads import POOL, Job
+from ...lifecycle.threads import WORK, Job
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,12 +18,12 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     A cancellation waits until the call has returned, so that must be short, or bounded. Raises: what it
     raises.
     """
-    return await settled(POOL.submit(call, *args, **kwargs))
+    return await settled(WORK.submit(call, *args, **kwargs))
 
 
 async def in_reserved_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call as `in_thread` does, in a thread kept for cleaning up, which hooks that hang cannot take."""
-    return await settled(POOL.submit_reserved(call, *args, **kwargs))
+    return await settled(WORK.submit_reserved(call, *args, **kwargs))
 
 
 async def settled(job: Job, undo: Callable[[T], None] | None = None) -> T:

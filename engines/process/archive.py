@@ -9,7 +9,7 @@ import stat
 import tarfile
 import threading
 
-from ..errors import ResourceNotFoundError
+from ..errors import InvalidResourceError, ResourceNotFoundError
 from ._streams import PipeReader
 from .files import Entry, Parts, Tree, name_of
 
@@ -32,27 +32,29 @@ class Archive:
         threading.Thread(target=self._write, args=(write_end,), name="stagecall-archive", daemon=True).start()
 
     async def read(self, limit: int = 65536) -> bytes:
-        """Return the next bytes, `b""` at the end. Raises: ResourceNotFoundError if something is missing."""
+        """Return the next bytes, `b""` at the end. Raises: InvalidResourceError if something is missing."""
         data = await self._reader.read(limit)
         if not data:
             await asyncio.shield(self._done)
             if self._unreadable:
-                raise ResourceNotFoundError(
-                    f"not everything could be archived: {'; '.join(self._unreadable)}"
-                )
+                raise InvalidResourceError(f"not everything could be archived: {'; '.join(self._unreadable)}")
         return data
 
     async def close(self) -> None:
         """End the stream, and wait for the thread to let go of the folder."""
         self._reader.shut()
         await asyncio.wait([self._done])
+        self._done.exception()  # seen; who closed the stream does not ask what became of it
 
     def _write(self, pipe: int) -> None:
         error: BaseException | None = None
         try:
-            with contextlib.suppress(BrokenPipeError), open(pipe, "wb", buffering=BLOCK_BYTES) as stream:
-                with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-                    self._add_all(tar)
+            with (
+                contextlib.suppress(BrokenPipeError),  # nobody wants the rest
+                open(pipe, "wb", buffering=BLOCK_BYTES) as stream,
+                tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+            ):
+                self._add_all(tar)
         except BaseException as raised:  # it belongs to whoever reads
             error = raised
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody reads any more
@@ -82,12 +84,8 @@ class Archive:
     def _add(self, tar: tarfile.TarFile, entry: Entry) -> None:
         info = tarfile.TarInfo(name_of(entry.parts))
         status = entry.status
-        info.mode, info.mtime, info.uid, info.gid = (
-            stat.S_IMODE(status.st_mode),
-            status.st_mtime,
-            status.st_uid,
-            status.st_gid,
-        )
+        info.mode, info.mtime = stat.S_IMODE(status.st_mode), status.st_mtime
+        info.uid, info.gid = status.st_uid, status.st_gid
         if entry.is_file:
             with self._tree.open_file(entry.parts) as file:
                 info.size = os.fstat(file.fileno()).st_size

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
-from ...lifecycle.errors import LifecycleError
+from ...lifecycle.errors import ConfigurationError, LifecycleError
 from ..base import SandboxBuilder
 from ..errors import NamingConflictError
 from .config import ProcessConfig
@@ -39,6 +40,8 @@ class Setup:
     @classmethod
     async def make(cls, config: ProcessConfig, monitor: Monitor) -> Setup:
         """Return what a configuration asks for, its containment tried out. Raises: ConfigurationError."""
+        if config.limits and not hasattr(resource, "prlimit"):
+            raise ConfigurationError("limits: this system cannot limit another process, which needs Linux")
         containment = await choose(config.containment, monitor)
         return cls(config, containment, base_environment(config.inherit_environment))
 
@@ -131,7 +134,5 @@ class ProcessSandboxBuilder(SandboxBuilder):
 
 def _widen(pipe: int) -> None:
     if hasattr(fcntl, "F_SETPIPE_SZ"):
-        with contextlib.suppress(
-            PermissionError
-        ):  # this user's pipes hold as much as they may: slower, no worse
+        with contextlib.suppress(PermissionError):  # the user's pipes are as big as they may be
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)

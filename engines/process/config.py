@@ -7,6 +7,7 @@ import enum
 import attrs
 
 from ..base import Schema
+from .limits import LIMITS_SCHEMA, NO_LIMITS, Limits
 
 VARIABLE_NAME = "[A-Za-z_][A-Za-z0-9_]*"
 """What an environment variable may be called: other names do not survive a shell."""
@@ -27,28 +28,6 @@ class ContainmentKind(enum.StrEnum):
 
 
 @attrs.frozen
-class Limits:
-    """What one process of a task may use, None where it is not limited: sizes in bytes, CPU time in seconds.
-
-    The kernel counts them for each process alone, except `processes`, which counts those of the worker's user
-    (and none of root's).
-    """
-
-    cpu_seconds: int | None = None
-    open_files: int | None = None
-    processes: int | None = None
-    file_bytes: int | None = None
-    memory_bytes: int | None = None
-    core_bytes: int | None = None
-
-    def __bool__(self) -> bool:
-        return any(value is not None for value in attrs.astuple(self))
-
-
-NO_LIMITS = Limits()
-
-
-@attrs.frozen
 class ProcessConfig:
     """The configuration of an engine that starts processes; `kill_grace` is in seconds."""
 
@@ -58,19 +37,6 @@ class ProcessConfig:
     shell: tuple[str, ...] = ("/bin/sh",)
     inherit_environment: tuple[str, ...] = ()
 
-
-def _limit(title: str, description: str, least: int = 1) -> dict[str, object]:
-    return {"type": "integer", "min": least, "meta": {"title": title, "description": description}}
-
-
-LIMITS_SCHEMA: Schema = {
-    "cpuSeconds": _limit("CPU time", "Seconds of CPU time that one process may use; it then gets SIGXCPU."),
-    "openFiles": _limit("Open files", "Files that one process may have open.", least=8),
-    "processes": _limit("Processes", "Processes that the worker's user may have; does not hold for root."),
-    "fileBytes": _limit("File size", "Bytes that one file may grow to.", least=0),
-    "memoryBytes": _limit("Memory", "Bytes of address space that one process may have.", least=1_048_576),
-    "coreBytes": _limit("Core dumps", "Bytes that a core dump may have; 0 for none.", least=0),
-}
 
 CONFIG_SCHEMA: Schema = {
     "containment": {
@@ -116,8 +82,8 @@ CONFIG_SCHEMA: Schema = {
         "meta": {
             "title": "Inherited variables",
             "description": (
-                "Names of variables that a task gets from the worker's environment, beside PATH, LANG, LC_ALL, "
-                "TZ, USER and LOGNAME. Nothing else is passed on: the worker's environment may hold secrets."
+                "Names of variables that a task gets from the worker's environment, beside PATH, LANG, "
+                "LC_ALL, TZ, USER and LOGNAME. Nothing else is passed on: there may be secrets in it."
             ),
         },
     },

@@ -145,7 +145,7 @@ class Tree:
         if len(parts) > MAX_DEPTH:
             name = printable(name_of(parts))
             shown = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
-            raise ResourceNotFoundError(f"{shown} is not entered: deeper than {MAX_DEPTH} folders")
+            raise InvalidResourceError(f"{shown} is not entered: deeper than {MAX_DEPTH} folders")
         if self._root < 0:
             raise ResourceNotFoundError("the task's folder is gone: its result set was disposed")
         folder = os.open(".", _FOLDER, dir_fd=self._root)

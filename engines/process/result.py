@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 import attrs
 
-from ...lifecycle.threads import POOL
+from ...lifecycle.threads import WORK
 from ..base import FileHandler, ResultSet
 from ..errors import HandlerInterruptError, InvalidResourceError, ResourceNotFoundError
 from ._thread import settled
@@ -50,17 +50,16 @@ class ProcessResult(ResultSet):
 
         `path` is relative to the working folder, or absolute and below it; no symbolic link on the way is
         followed, wherever it leads. Raises: MalformedPayloadError for a path that leads outside,
-        ResourceNotFoundError for one where there is no regular file.
+        ResourceNotFoundError for one where there is nothing, InvalidResourceError if it is no regular file.
         """
         return await self._open(self._tree.parts(path, self.base))
 
     async def extract_folder(self, path: str, handler: FileHandler) -> None:
         """Call `handler` for every regular file below the folder `path`, five side by side.
 
-        Symbolic links and special files are left out, and the task log says so. Raises: MalformedPayloadError
-        and ResourceNotFoundError as `extract_file` does, the latter also once all else was handled if
-        something below could not be read; HandlerInterruptError once a handler raised and those that ran
-        beside it have returned.
+        Symbolic links and special files are left out, and the task log says so. Raises: what `extract_file`
+        does; InvalidResourceError also once all else was handled, if something below could not be read;
+        HandlerInterruptError once a handler raised and those that ran beside it have returned.
         """
         top = self._tree.parts(path, self.base)
         unreadable: list[str] = []
@@ -83,7 +82,7 @@ class ProcessResult(ResultSet):
     async def archive_sandbox(self) -> Archive:
         """Return the working folder as a tar stream, with symbolic links as links and without special files.
 
-        The stream may be closed before its end. Its last `read` raises ResourceNotFoundError if something
+        The stream may be closed before its end. Its last `read` raises InvalidResourceError if something
         could not be read.
         """
         archive = Archive(self._tree)
@@ -101,7 +100,7 @@ class ProcessResult(ResultSet):
         return self._workspace.tree
 
     async def _open(self, parts: Parts) -> BinaryIO:
-        return await settled(POOL.submit(self._tree.open_file, parts), undo=lambda file: file.close())
+        return await settled(WORK.submit(self._tree.open_file, parts), undo=lambda file: file.close())
 
     async def _files(self, top: Parts, unreadable: list[str]) -> AsyncGenerator[Parts, None]:
         """Yield the regular files below a folder; the others are told to the log."""
@@ -110,7 +109,7 @@ class ProcessResult(ResultSet):
         while folders:
             parts = folders.pop()
             try:
-                entries: list[Entry] = await settled(POOL.submit(self._tree.entries, parts))
+                entries: list[Entry] = await settled(WORK.submit(self._tree.entries, parts))
             except ResourceNotFoundError as error:
                 if parts == top:
                     raise

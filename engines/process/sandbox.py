@@ -1,4 +1,4 @@
-"""A task's command under way, until nothing of it is alive, its output is in the log, and there is a result."""
+"""A task's command under way, until nothing of it is alive, its output is logged, and there is a result."""
 
 from __future__ import annotations
 

@@ -38,16 +38,6 @@ exec "$@"{}
 _EARLY = ("GLIBC_TUNABLES", "GCONV_PATH", "ENV", "BASH_ENV", "IFS", "PS4")
 """Variables that a shell or its loader obeys, beside those that begin with LD_."""
 
-_LIMITS: Mapping[str, str] = {
-    "cpu_seconds": "RLIMIT_CPU",
-    "open_files": "RLIMIT_NOFILE",
-    "processes": "RLIMIT_NPROC",
-    "file_bytes": "RLIMIT_FSIZE",
-    "memory_bytes": "RLIMIT_AS",
-    "core_bytes": "RLIMIT_CORE",
-}
-
-
 @attrs.frozen
 class Program:
     """What is to be run: `executable` is where `command[0]` was found, `folder` the working folder.
@@ -144,33 +134,6 @@ def start_gated(
     early, late = _split(program.environment)
     words = [*through, *_trampoline(program, late)]
     return _with_pipe(lambda stdin: _popen(words, words[0], program.folder, early, stdin, outputs, keep))
-
-
-def limit(pid: int, limits: Limits) -> None:
-    """Limit a process that waits at its gate, to no more than the worker may have itself. Linux only.
-
-    Raises: NonFatalInternalError.
-    """
-    if not limits:
-        return
-    try:
-        for name, value in attrs.asdict(limits).items():
-            if value is not None:
-                _limit(pid, getattr(resource, _LIMITS[name]), value)
-    except OSError as error:
-        raise NonFatalInternalError(
-            f"process {pid} could not be limited to {limits}: {error.strerror}"
-        ) from error
-
-
-def _limit(pid: int, which: int, soft: int) -> None:
-    # One second more until SIGKILL: the first signal, SIGXCPU, then tells what happened.
-    hard = soft + 1 if which == resource.RLIMIT_CPU else soft
-    own = resource.getrlimit(which)[1]
-    if own != resource.RLIM_INFINITY:
-        soft, hard = min(soft, own), min(hard, own)
-    if sys.platform == "linux":
-        resource.prlimit(pid, which, (soft, hard))
 
 
 def _trampoline(program: Program, late: Mapping[str, str]) -> list[str]:

@@ -14,7 +14,7 @@ MakeHouse = Callable[..., Awaitable[House]]
 @pytest.fixture
 async def make_house(tmp_path) -> AsyncIterator[MakeHouse]:
     """`await make_house(containment, **config)` is an engine; at the end nothing that it ran may be alive."""
-    houses = []
+    houses: list[House] = []
 
     async def make(containment: ContainmentKind = ContainmentKind.NONE, **config) -> House:
         if containment is ContainmentKind.CGROUP and (reason := await no_cgroup()):

@@ -2,9 +2,12 @@
 
 import asyncio
 import os
+import re
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -94,6 +97,7 @@ class Owner:
 class Run:
     """One run: its builder, and its sandbox once it was started."""
 
+    house: "House"
     owner: Owner
     builder: Any
     sandbox: ProcessSandbox = attrs.field(init=False)
@@ -152,7 +156,7 @@ class House:
             owner, TaskInfo.from_definition(TaskDefinition.parse({"payload": dict(payload)}))
         )
         builder = await self.engine.new_sandbox_builder(SandboxOptions(context, payload, self.monitor))
-        run = Run(owner, builder)
+        run = Run(self, owner, builder)
         self.runs.append(run)
         return run
 
@@ -167,6 +171,12 @@ class House:
     async def python(self, program: str, *arguments: str) -> Run:
         """Return a started run of a Python program."""
         return await self.start(PYTHON, "-I", "-S", "-c", program, *arguments)
+
+    async def check_dead(self, run: Run) -> None:
+        """Check that nothing of a run is alive; without containment, where nobody can wait for all, soon."""
+        if self.engine.setup.containment.kind is ContainmentKind.NONE:
+            await until(lambda: not alive(run.owner.folder), "the end of the process group")
+        assert alive(run.owner.folder) == []
 
     async def close(self) -> None:
         """Dispose every run, and check that this left nothing."""
@@ -186,7 +196,7 @@ async def until(condition: Callable[[], Any], what: str, seconds: float = BOUND)
 
 
 def alive(place: Path | str) -> list[str]:
-    """Return the command lines of all processes that work below a folder, or are called with its path; zombies are dead."""
+    """Return the command lines of all processes that work below a folder or are called with its path."""
     found = []
     for entry in os.listdir("/proc"):
         if entry.isdecimal() and int(entry) != os.getpid() and _belongs(Path("/proc", entry), str(place)):
@@ -215,12 +225,23 @@ async def no_cgroup() -> str:
     try:
         await try_out(CgroupContainment.here())
     except UnavailableError as reason:
-        return f"no control group can be had: {reason}"
+        return f"no control group can be had: {re.sub('stagecall-[0-9a-f]+', '...', str(reason))}"
     return ""
 
 
 CONTAINED = [ContainmentKind.CGROUP, ContainmentKind.MARKER]
 ALL_KINDS = [*CONTAINED, ContainmentKind.NONE]
+
+
+@contextmanager
+def stranger(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that works in a task's folder, and yet is none of the task's."""
+    environment = {"STAGECALL_SANDBOX": "0" * 32}
+    with subprocess.Popen(["/bin/sleep", "1000"], cwd=folder, env=environment) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def descriptors() -> dict[str, str]:

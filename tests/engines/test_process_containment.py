@@ -1,6 +1,7 @@
-"""Kill, abort and the task's own end leave not one process of it alive, whatever it does; and no stranger is touched."""
+"""Kill, abort and its own end leave not one process of a task alive, and touch no stranger."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -10,12 +11,14 @@ import time
 import pytest
 
 from stagecall.engines.errors import SandboxAbortedError
+from stagecall.engines.process import _attribution, _cgroup, _marker, _procfs, containment
 from stagecall.engines.process._cgroup_tree import ControlGroup
+from stagecall.engines.process.child import Child
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.process.containment import UnavailableError
-from stagecall.lifecycle.errors import ConfigurationError
+from stagecall.lifecycle.errors import ConfigurationError, FatalInternalError
 
-from .process_support import ALL_KINDS, BOUND, CONTAINED, PYTHON, House, alive, until, zombies
+from .process_support import ALL_KINDS, BOUND, CONTAINED, PYTHON, House, alive, stranger, until, zombies
 
 DAEMON = """
 import os, signal, sys
@@ -39,7 +42,9 @@ env -i setsid /bin/sh -c 'trap "" TERM; : >bare; while :; do /bin/sleep 1000; do
 "$1" -I -S -c "$2" "$here"
 while [ ! -e session ] || [ ! -e orphan ] || [ ! -e bare ] || [ ! -e daemon ]; do sleep 0.01; done
 """
-"""Leaves a session that ignores SIGTERM, an orphan, one without its environment, and a daemon without environment and folder."""
+"""Leaves a session that ignores SIGTERM, an orphan, one without environment, a daemon without folder too."""
+
+HELD = "[stagecall] a process outside the sandbox holds the task's output open; the log does not wait for it"
 
 
 async def hostile(house: House, then: str):
@@ -59,7 +64,7 @@ async def test_abort_leaves_nothing_of_a_hostile_tree(make_house, kind):
     await run.sandbox.abort()
 
     assert before >= 5
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
     with pytest.raises(SandboxAbortedError):
         await run.result()
 
@@ -72,7 +77,7 @@ async def test_what_a_task_leaves_behind_is_dead_before_its_result_is_given(make
 
     result = await run.result()
 
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
     assert result.success
 
 
@@ -84,14 +89,14 @@ async def test_kill_leaves_nothing_of_a_hostile_tree_and_gives_a_result(make_hou
 
     await run.sandbox.kill()
 
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
     result = await run.result()
     assert (result.success, str(result.exit)) == (False, "was ended by signal 9 (SIGKILL)")
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_a_task_that_heeds_sigterm_may_say_goodbye(make_house, kind):
-    """SIGTERM comes first, and a task that ends on it ends by its own exit code, without waiting for the grace."""
+    """SIGTERM comes first, and a task that heeds it ends with its own exit code before the grace is over."""
     house = await make_house(kind, killGrace=BOUND)
     run = await house.sh("trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.01; done")
     await run.logged("ready")
@@ -154,11 +159,11 @@ time.sleep(1000)
 
     await run.sandbox.abort()
 
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
 
 
 async def test_without_containment_only_the_group_is_killed(make_house):
-    """With `none` what left the process group goes on; the result does not wait for the log pipe that it holds."""
+    """With `none` what left the process group goes on, and the result does not wait for it."""
     house = await make_house(ContainmentKind.NONE)
     run = await house.sh(
         "sleep 1000 & setsid sh -c 'echo $$ >daemon; exec sleep 1001' & until [ -s daemon ]; do :; done"
@@ -171,35 +176,30 @@ async def test_without_containment_only_the_group_is_killed(make_house):
     await until(lambda: not alive(run.owner.folder), "the end of the daemon")
     assert left == ["sleep 1001 "]
     assert result.success
-    assert run.lines() == [
-        "[stagecall] a process outside the sandbox holds the task's output open; the log does not wait for it"
-    ]
+    assert run.lines() == [HELD]
 
 
 @pytest.mark.parametrize("kind", CONTAINED)
-async def test_no_stranger_is_touched(make_house, kind, tmp_path):
-    """A process that is not the task's lives on, though it shares the worker's session, the task's folder and a marker of its own."""
+async def test_no_stranger_is_touched(make_house, kind):
+    """A process that is not the task's lives on, though it has the task's folder, and a marker of its own."""
     house = await make_house(kind, killGrace=0)
     run = await house.sh("echo ready; sleep 1000")
     await run.logged("ready")
-    environment = {"STAGECALL_SANDBOX": "0" * 32}
-    stranger = subprocess.Popen(["/bin/sleep", "1000"], cwd=run.folder, env=environment)
 
-    await run.sandbox.abort()
+    with stranger(run.folder) as other:
+        await run.sandbox.abort()
 
-    outlived = stranger.poll() is None
-    stranger.kill()
-    stranger.wait()
-    assert outlived
+        assert other.poll() is None
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_a_stranger_that_holds_the_log_pipe_holds_up_nothing(make_house, kind):
-    """The result comes although somebody outside keeps the task's output open; what the task wrote is in the log."""
+    """The result comes although somebody outside keeps the output open; all that was written is there."""
     house = await make_house(kind)
-    run = await house.sh("echo $$; sleep 0.2; echo written")
+    run = await house.sh("echo $$; until [ -e go ]; do sleep 0.01; done; echo written")
     await until(run.lines, "the number of the process")
     pipe = os.open(f"/proc/{run.lines()[0]}/fd/1", os.O_WRONLY)
+    (run.folder / "go").touch()
 
     result = await run.result()
 
@@ -207,12 +207,12 @@ async def test_a_stranger_that_holds_the_log_pipe_holds_up_nothing(make_house, k
     assert result.success
     assert run.lines()[1:] == [
         "written",
-        "[stagecall] a process outside the sandbox holds the task's output open; the log does not wait for it",
+        HELD,
     ]
 
 
 async def test_a_task_that_kills_its_supervisor_is_killed_all_the_same(make_house):
-    """Without the supervisor, the session and the marker still tell what belongs to the task, which has failed."""
+    """Without the supervisor, session and marker still tell what belongs to the task, which has failed."""
     house = await make_house(ContainmentKind.MARKER)
     run = await house.sh(
         """
@@ -226,7 +226,7 @@ async def test_a_task_that_kills_its_supervisor_is_killed_all_the_same(make_hous
 
     result = await run.result()
 
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
     assert (result.success, result.exit.signal) == (False, signal.SIGKILL)
 
 
@@ -283,7 +283,7 @@ async def test_a_task_leads_a_session_and_has_no_terminal(make_house, kind):
 
 
 async def test_a_task_is_in_its_control_group_from_its_first_instruction(make_house):
-    """The command finds itself in a control group of its own, below the worker's, which is gone afterwards."""
+    """The command finds itself in a group of its own, below the worker's, which is gone afterwards."""
     house = await make_house(ContainmentKind.CGROUP)
     own = ControlGroup.own()
     run = await house.start("/bin/cat", "/proc/self/cgroup")
@@ -292,7 +292,7 @@ async def test_a_task_is_in_its_control_group_from_its_first_instruction(make_ho
 
     name = next(line[3:] for line in run.lines() if line.startswith("0::"))
     assert name.startswith(own.name.rstrip("/") + "/stagecall-")
-    assert not os.path.exists(own.folder + "/" + name.rpartition("/")[2])
+    assert name.rpartition("/")[2] not in os.listdir(own.folder)
 
 
 async def test_control_groups_that_a_task_made_are_removed(make_house):
@@ -301,8 +301,9 @@ async def test_control_groups_that_a_task_made_are_removed(make_house):
     own = ControlGroup.own()
     run = await house.sh(
         """
-        group=$1/$(sed -n 's/^0:.*\\///p' /proc/self/cgroup)
-        echo $group
+        name=$(sed -n 's/^0:.*\\///p' /proc/self/cgroup)
+        echo $name
+        group=$1/$name
         mkdir -p $group/a/b $group/c || exit 1
         setsid sh -c "echo \\$\\$ >$group/a/b/cgroup.procs; : >inside; sleep 1000" &
         until [ -e inside ]; do sleep 0.01; done
@@ -313,8 +314,8 @@ async def test_control_groups_that_a_task_made_are_removed(make_house):
     result = await run.result()
 
     assert result.success
-    assert alive(run.owner.folder) == []
-    assert not os.path.exists(run.lines()[0])
+    await run.house.check_dead(run)
+    assert run.lines()[0] not in os.listdir(own.folder)
 
 
 async def test_a_kernel_without_cgroup_kill_is_no_obstacle(make_house, monkeypatch):
@@ -332,11 +333,11 @@ async def test_a_kernel_without_cgroup_kill_is_no_obstacle(make_house, monkeypat
 
     await run.sandbox.abort()
 
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
 
 
 async def test_orphans_that_become_the_workers_children_are_reaped(make_house, tmp_path):
-    """Where the worker is the one that adopts orphans, as the first process of a container, it reaps the task's."""
+    """Where the worker adopts orphans, as the first process of a container does, it reaps the task's."""
     await make_house(ContainmentKind.CGROUP)
     program = f"""
 import asyncio, ctypes, os, sys
@@ -386,7 +387,7 @@ async def test_a_containment_that_was_asked_for_and_cannot_be_had_is_refused(tmp
 
     monkeypatch.setattr(ControlGroup, "create", forbidden)
 
-    with pytest.raises(ConfigurationError, match="as configured: cgroup: .*Permission denied"):
+    with pytest.raises(ConfigurationError, match=r"as configured: cgroup: .*Permission denied"):
         await House.make(tmp_path, {"containment": "cgroup"})
 
 
@@ -403,3 +404,49 @@ async def test_every_child_is_reaped(make_house, kind):
     await aborted.sandbox.abort()
 
     assert zombies() == []
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+async def test_what_cannot_be_killed_stops_the_worker(make_house, kind, monkeypatch):
+    """Processes that survive SIGKILL are named in a fatal error, and are not waited for any longer."""
+    house = await make_house(kind, killGrace=0)
+    run = await house.sh("echo $$; sleep 1000")
+    await until(run.lines, "the number of the process")
+    for module in (containment, _cgroup, _marker):
+        monkeypatch.setattr(module, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(Child, "signal_group", lambda child, number: None)
+    monkeypatch.setattr(ControlGroup, "kill", lambda group: None)
+    monkeypatch.setattr(_attribution, "send", lambda pid, number, still: False)
+
+    with pytest.raises(FatalInternalError, match=run.lines()[0]):
+        await run.sandbox.abort()
+
+    os.killpg(int(run.lines()[0]), signal.SIGKILL)
+    await until(lambda: not alive(run.owner.folder), "the end of the processes")
+    if kind is ContainmentKind.CGROUP:
+        await until(run.sandbox._cell._group.remove_bare, "the end of the group")
+
+
+@pytest.mark.parametrize("kind", CONTAINED)
+async def test_a_worker_without_descriptors_kills_once_it_has_some(make_house, kind, monkeypatch):
+    """When the worker has too many files open to look at a task's processes, it tries again."""
+    house = await make_house(kind, killGrace=0)
+    run = await house.sh("sleep 1000 & sleep 1000")
+    refused: list[object] = []
+
+    def refusing(call):
+        def call_or_refuse(*arguments):
+            if len(refused) < 3:
+                refused.append(call)
+                raise OSError(errno.EMFILE, "Too many open files")
+            return call(*arguments)
+
+        return call_or_refuse
+
+    monkeypatch.setattr(ControlGroup, "populated", refusing(ControlGroup.populated))
+    monkeypatch.setattr(_attribution, "numbers", refusing(_procfs.numbers))
+
+    await run.sandbox.abort()
+
+    assert len(refused) == 3
+    await run.house.check_dead(run)

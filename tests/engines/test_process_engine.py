@@ -1,4 +1,4 @@
-"""A command runs with the environment, output, limits and end that its run asks for, and leaves nothing open."""
+"""A command has the environment, output and limits that its run asks for, and leaves nothing open."""
 
 import asyncio
 import os
@@ -8,6 +8,7 @@ import time
 import pytest
 
 from stagecall.engines.errors import NamingConflictError
+from stagecall.engines.process._procfs import read
 from stagecall.engines.process.config import CONFIG_SCHEMA, ContainmentKind
 from stagecall.engines.process.engine import PAYLOAD_SCHEMA
 from stagecall.engines.process.spawn import Outputs, Program, start_gated
@@ -62,7 +63,7 @@ async def test_waiting_again_gives_the_same_result(make_house, kind):
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_arguments_and_variables_arrive_as_they_are(make_house, kind):
-    """No shell reads words or values: quotes, newlines, empty words and bytes that are no UTF-8 arrive unchanged."""
+    """No shell reads words or values: quotes, newlines and bytes that are no UTF-8 arrive unchanged."""
     house = await make_house(kind)
     words = ["", "a b", "'\"$HOME`", "line\nbreak", os.fsdecode(b"\xff"), "--"]
     program = "import os, sys; print(sys.argv[1:], os.environb[b'STRANGE'], os.environ['LD_STRANGE'])"
@@ -142,10 +143,13 @@ async def test_a_command_that_cannot_be_is_the_authors_fault(make_house, kind, c
     """A command that does not exist or cannot be started makes the payload malformed, before anything ran."""
     house = await make_house(kind)
 
-    with pytest.raises(MalformedPayloadError) as caught:
+    async def start():
         run = await house.build({"command": command})
         await run.builder.set_environment_variable("PATH", "/bin:/usr/bin")
         await run.start()
+
+    with pytest.raises(MalformedPayloadError) as caught:
+        await start()
 
     assert str(caught.value) == message
     assert [list(run.owner.folder.iterdir()) for run in house.runs] in ([], [[]])
@@ -153,7 +157,7 @@ async def test_a_command_that_cannot_be_is_the_authors_fault(make_house, kind, c
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_commands_are_found_as_a_shell_finds_them(make_house, kind, tmp_path):
-    """PATH of the task counts, a name may begin with a dash, and a script without `#!` is one for the shell."""
+    """The task's PATH counts, a name may begin with a dash, and a script without `#!` is the shell's."""
     for name in ("-dash", "plain"):
         (tmp_path / name).write_text("echo run as $0 with $1\n")
         (tmp_path / name).chmod(0o755)
@@ -179,7 +183,8 @@ async def test_commands_are_found_as_a_shell_finds_them(make_house, kind, tmp_pa
         (
             "STAGECALL_SANDBOX",
             "",
-            "the variable STAGECALL_SANDBOX is not allowed: names that begin with STAGECALL_ are the worker's",
+            "the variable STAGECALL_SANDBOX is not allowed: "
+            "names that begin with STAGECALL_ are the worker's",
         ),
         ("A", "\0", "the value of the variable A is not allowed: it holds a NUL or a lone surrogate"),
         ("A", "\ud800", "the value of the variable A is not allowed: it holds a NUL or a lone surrogate"),
@@ -328,8 +333,7 @@ async def test_the_gate_does_not_obey_the_tasks_variables(tmp_path):
     program = Program(("/bin/true",), "/bin/true", str(tmp_path), environment)
     started = start_gated(program, Outputs(1, 2))
 
-    with open(f"/proc/{started.pid}/environ", "rb") as file:
-        waiting = file.read()
+    waiting = read(started.pid, "environ")
 
     started.close()
     await asyncio.to_thread(os.waitpid, started.pid, 0)
@@ -363,7 +367,7 @@ async def test_a_child_that_somebody_else_reaped_is_no_success(make_house, monke
 
 
 async def test_a_system_without_pidfds_waits_in_a_thread(make_house, monkeypatch):
-    """Where there is no pidfd, as on macOS, a thread waits for the process, and its group is killed all the same."""
+    """Without pidfds, as on macOS, a thread waits for the process, and its group is killed all the same."""
     monkeypatch.delattr(os, "pidfd_open")
     house = await make_house()
     ended, killed = [await house.sh(script) for script in ("sleep 1000 & exit 4", "sleep 1000")]
@@ -386,7 +390,7 @@ async def test_auto_without_linux_has_no_containment(tmp_path, monkeypatch):
 
 
 def test_schemas_can_be_used():
-    """Payload and configuration are described by schemas that the worker accepts, and hold what they are meant to."""
+    """The worker accepts the schemas of payload and configuration, and they let pass what is right."""
     merged = MergedSchema.merge({"engine process": PAYLOAD_SCHEMA})
     config = MergedSchema.merge({"engine process": CONFIG_SCHEMA})
     good = {

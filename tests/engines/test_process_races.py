@@ -1,4 +1,4 @@
-"""One of wait, kill and abort wins and all say so, at whatever moment they meet; a cancellation leaves nothing behind."""
+"""One of wait, kill and abort wins, and all say so; a cancellation leaves nothing behind."""
 
 import asyncio
 import gc
@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,7 @@ async def test_an_aborted_sandbox_has_no_result(make_house, kind):
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_those_who_wait_are_told_of_an_abort(make_house, kind):
-    """Everybody who waits when the sandbox is aborted gets SandboxAbortedError, and so does a kill under way."""
+    """Everybody who waits when the sandbox is aborted gets SandboxAbortedError, a kill under way too."""
     house = await make_house(kind, killGrace=0.2)
     run = await house.sh("trap '' TERM; echo ready; while :; do sleep 1000; done")
     await run.logged("ready")
@@ -64,7 +65,7 @@ async def test_those_who_wait_are_told_of_an_abort(make_house, kind):
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_a_killed_sandbox_has_failed_for_all_who_wait(make_house, kind):
-    """A kill turns into a result whose success is False, even if the task exits with 0 on SIGTERM; killing twice is once."""
+    """A killed sandbox has no success, even if the task exits with 0 on SIGTERM; killing twice is once."""
     house = await make_house(kind, killGrace=BOUND)
     run = await house.sh("trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done")
     await run.logged("ready")
@@ -80,7 +81,7 @@ async def test_a_killed_sandbox_has_failed_for_all_who_wait(make_house, kind):
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_whenever_an_abort_meets_the_end_one_of_them_wins(make_house, kind):
-    """An abort at any moment around the task's own end either gives no result, or comes too late; never both, never neither."""
+    """An abort around the task's own end leaves no result, or comes too late; never both or neither."""
     house = await make_house(kind)
     outcomes = set()
 
@@ -89,7 +90,8 @@ async def test_whenever_an_abort_meets_the_end_one_of_them_wins(make_house, kind
         waiting = asyncio.ensure_future(run.result())
         for _ in range(number):
             await asyncio.sleep(0.0002)
-        abort, wait = await asyncio.gather(run.sandbox.abort(), waiting, return_exceptions=True)
+        both: Any = await asyncio.gather(run.sandbox.abort(), waiting, return_exceptions=True)
+        abort, wait = both
         aborted = abort is None and isinstance(wait, SandboxAbortedError)
         terminated = isinstance(abort, SandboxTerminatedError) and wait.success
         assert aborted != terminated, (abort, wait)
@@ -101,7 +103,7 @@ async def test_whenever_an_abort_meets_the_end_one_of_them_wins(make_house, kind
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_a_start_that_is_cancelled_leaves_nothing(make_house, kind):
-    """At whatever moment `start_sandbox` is cancelled, no process, folder, descriptor or control group is left."""
+    """Whenever `start_sandbox` is cancelled, no process, folder or descriptor is left."""
     house = await make_house(kind)
     warm = await house.sh("true")
     await warm.result()
@@ -144,7 +146,7 @@ async def test_who_stops_waiting_changes_nothing(make_house, kind):
 
     result = await run.result()
     assert not result.success
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
@@ -156,13 +158,13 @@ async def test_dispose_ends_what_still_runs(make_house, kind):
     await run.sandbox.dispose()
     await run.sandbox.dispose()
 
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
     assert not run.folder.parent.exists()
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_a_program_that_drops_its_sandboxes_kills_them(make_house, kind, tmp_path):
-    """When the loop is shut down with a sandbox under way, its processes are killed before the program exits."""
+    """When the loop is shut down with a sandbox under way, its processes are killed before that is done."""
     await make_house(kind)
     program = f"""
 import asyncio, sys
@@ -187,7 +189,7 @@ asyncio.run(main())
 
 
 async def test_no_error_is_left_that_nobody_retrieved(make_house, caplog):
-    """A sandbox that was aborted or disposed without anybody waiting for it does not complain when it is collected."""
+    """A sandbox that nobody waited for does not complain when it is collected."""
     house = await make_house()
     aborted, disposed = [await house.sh("sleep 1000") for _ in range(2)]
     await aborted.sandbox.new_shell(["sleep", "1000"], False)

@@ -111,7 +111,7 @@ async def test_a_path_that_leads_outside_is_the_authors_fault(leave, path, messa
     ],
 )
 async def test_what_is_no_file_inside_is_not_read(leave, path, message):
-    """Links are not followed and special files not opened, wherever on the path they stand; the error says what is there."""
+    """Links are not followed and special files not opened, wherever on the path; the error names them."""
     run, result = await leave(
         """
         echo secret >../secret; echo content >file; mkdir folder
@@ -153,7 +153,7 @@ async def test_a_folder_put_in_the_place_of_the_working_folder_is_not_read(leave
 
 
 async def test_every_regular_file_below_a_folder_is_extracted(leave):
-    """Names are relative to the folder, with forward slashes; links and special files are left out and told."""
+    """Names are relative to the folder, with forward slashes; what is left out is told."""
     run, result = await leave(
         """
         mkdir -p top/a/b top/empty; echo 1 >top/one; echo 2 >top/a/two; echo 3 >top/a/b/three; : >beside
@@ -306,12 +306,13 @@ async def test_what_cannot_be_read_is_an_error_after_all_else(leave):
 
     assert found == {"ok": b"3\n", "b/file": b"4\n"}
     assert str(caught.value) == (
-        "not all of . was extracted: locked cannot be read: Permission denied, a cannot be read: Permission denied"
+        "not all of . was extracted: "
+        "locked cannot be read: Permission denied, a cannot be read: Permission denied"
     )
 
 
 async def test_a_tree_too_deep_is_an_error_after_all_else(leave, monkeypatch):
-    """Folders within folders are entered so far and no farther, and what lies deeper is said to be missing."""
+    """Folders within folders are entered so far and no farther; what lies deeper is said to be missing."""
     monkeypatch.setattr(files, "MAX_DEPTH", 2)
     _, result = await leave("mkdir -p a/b/c/d e; echo 1 >a/b/file; echo 2 >a/b/c/d/file; echo 3 >e/file")
     found = {}
@@ -341,7 +342,8 @@ async def test_the_archive_is_a_tar_of_the_whole_folder(leave, tmp_path):
     """Files, folders and links are in the archive as they are, special files are not."""
     _, result = await leave(
         """
-        mkdir -p a/b empty; echo 1 >one; echo 2 >a/b/two; chmod 750 a/b/two; ln -s /etc/passwd link; mkfifo fifo
+        mkdir -p a/b empty; echo 1 >one; echo 2 >a/b/two; chmod 750 a/b/two
+        ln -s /etc/passwd link; mkfifo fifo
         printf x >"$(printf 'caf\\351')"
         head -c 3000000 /dev/zero >big
         """
@@ -351,7 +353,9 @@ async def test_the_archive_is_a_tar_of_the_whole_folder(leave, tmp_path):
 
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         members = {member.name: member for member in tar.getmembers()}
-        content = tar.extractfile("a/b/two").read()
+        file = tar.extractfile("a/b/two")
+        assert file is not None
+        content = file.read()
     assert sorted(members) == sorted(
         ["a", "a/b", "a/b/two", "big", os.fsdecode(b"caf\xe9"), "empty", "link", "one"]
     )
@@ -392,7 +396,7 @@ async def test_an_archive_that_misses_something_says_so_at_its_end(leave, monkey
 
 
 async def test_the_folder_is_removed_whatever_the_task_did_to_it(leave, tmp_path):
-    """Folders without permissions, strange names and links to elsewhere: all is removed, and nothing elsewhere."""
+    """Locked folders, strange names and links to elsewhere: all is removed, and nothing elsewhere."""
     keep = tmp_path / "keep"
     keep.mkdir()
     (keep / "file").write_text("kept")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ async def read_until(stream, text):
 
 
 async def use(shell, text=b""):
-    """Send a text to the shell and close its stdin; return its success and what it wrote to stdout and stderr."""
+    """Send a text to the shell and close its stdin; return its success, and what it wrote."""
     await shell.stdin.write(text)
     await shell.stdin.close()
     async with asyncio.timeout(BOUND):
@@ -114,15 +115,15 @@ async def test_writing_to_a_shell_that_has_ended_says_so(run):
 
 
 async def test_a_terminal_is_one(run):
-    """With a tty the three streams are one controlling terminal, with the size that was set, and signals for the keys."""
+    """With a tty the streams are one controlling terminal, with a size that is set, and signals for keys."""
     shell = await run.sandbox.new_shell([], True)
     await shell.set_size(132, 43)
 
     await shell.stdin.write(
         b"tty; stty size; ls -l /proc/$$/fd | grep -c /dev/pts; echo $TERM; trap 'echo INT' INT\n"
     )
-    await shell.stdin.write(b"sleep 1000\n")
-    await asyncio.sleep(0.2)
+    await shell.stdin.write(b"sleep 1002\n")
+    await until(lambda: "sleep 1002 " in alive(run.owner.folder), "the command in the foreground")
     await shell.stdin.write(b"\x03")
     output = await read_until(shell.stdout, b"INT\r\n")
     await shell.stdin.write(b"exit 0\n")
@@ -152,7 +153,7 @@ async def test_resizing_a_terminal_is_seen_by_its_program(run):
 
 @pytest.mark.parametrize("text", [b"whole line\n", b"begun"])
 async def test_closing_the_stdin_of_a_terminal_types_its_end(run, text):
-    """A program that reads a terminal comes to the end, though more could be written to it; also within a line."""
+    """A program that reads a terminal comes to the end of what was typed; also within a line."""
     shell = await run.sandbox.new_shell(["sh", "-c", "stty -echo; echo ready; cat; echo end"], True)
     await read_until(shell.stdout, b"ready")
 
@@ -181,7 +182,7 @@ async def test_a_shell_without_a_terminal_has_no_size(run):
 
 @pytest.mark.parametrize("tty", [False, True])
 async def test_an_aborted_shell_is_dead_and_says_so(run, tty):
-    """Abort kills the shell and leaves the task alone; waiting then raises, and its output comes to an end."""
+    """Abort kills the shell and leaves the task alone; waiting then raises, and the output ends."""
     shell = await run.sandbox.new_shell(
         ["sh", "-c", "trap '' TERM HUP; echo ready; sleep 1001 & sleep 1001"], tty
     )
@@ -190,8 +191,8 @@ async def test_an_aborted_shell_is_dead_and_says_so(run, tty):
     await shell.abort()
     await shell.abort()
 
-    assert [line for line in alive(run.owner.folder) if "1001" in line] == []
-    assert [line for line in alive(run.owner.folder) if line == "sleep 1000 "] == ["sleep 1000 "]
+    await until(lambda: "sleep 1001 " not in alive(run.owner.folder), "the end of the shell's group")
+    await until(lambda: "sleep 1000 " in alive(run.owner.folder), "the task to be alive")
     assert await read_all(shell.stdout) == b""
     with pytest.raises(ShellAbortedError):
         await shell.wait()
@@ -223,7 +224,7 @@ async def test_what_a_shell_leaves_behind_is_killed_with_it(make_house, kind):
 
 
 async def test_output_is_read_to_its_end_after_the_shell(make_house):
-    """What a shell wrote can be read after its end, even if something outside the containment holds its pipe."""
+    """What a shell wrote can be read after its end, even if something else holds its pipe."""
     house = await make_house(ContainmentKind.NONE)
     run = await house.sh("sleep 1000")
     shell = await run.sandbox.new_shell(
@@ -254,7 +255,7 @@ async def test_a_shell_ends_with_its_sandbox(make_house, kind, tty):
 
     result = await run.result()
 
-    assert alive(run.owner.folder) == []
+    await run.house.check_dead(run)
     assert result.success
     with pytest.raises(ShellAbortedError):
         await shell.wait()
@@ -269,8 +270,8 @@ async def test_a_shell_that_starts_while_the_sandbox_ends_does_not_stay(run):
 
     await run.sandbox.kill()
 
-    outcomes = await asyncio.gather(*starting, return_exceptions=True)
-    assert alive(run.owner.folder) == []
+    outcomes: list[Any] = await asyncio.gather(*starting, return_exceptions=True)
+    await run.house.check_dead(run)
     for outcome in outcomes:
         if not isinstance(outcome, SandboxTerminatedError):
             with pytest.raises(ShellAbortedError):

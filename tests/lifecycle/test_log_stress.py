@@ -127,7 +127,7 @@ async def test_every_accepted_byte_is_there_once_and_in_its_writers_order(log, p
 
 
 async def test_nothing_stays_open(tmp_path):
-    """A log leaves no descriptor, whether it was written, drained, read to its end or in part, or cancelled."""
+    """A log leaves no descriptor, whether it was written, drained, read to its end, in part, or cancelled."""
     before = open_files()
 
     for number in range(20):
@@ -336,3 +336,22 @@ async def test_two_drains_at_once_are_refused(log, pipe, monkeypatch):
     pipe.end()
 
     assert await asyncio.wait_for(drain, BOUND) == len(data)
+
+
+async def test_buffer_that_is_used_again_while_a_thread_writes_was_taken_as_it_was(log, pipe, monkeypatch):
+    """What waits its turn is a copy; what is no bytes is refused where it is written, not in the drain."""
+    data, held = pipe.fill(), Held(monkeypatch)
+    drain = asyncio.create_task(log.drain(pipe.reading))
+    await asyncio.to_thread(held.begun.wait, BOUND)
+    pipe.end()
+    buffer = bytearray(b"first")
+
+    log.write(buffer)
+    buffer[:] = b"other"
+    with pytest.raises(TypeError):
+        log.write("text")
+    held.go_on.set()
+    await asyncio.wait_for(drain, BOUND)
+    log.close()
+
+    assert content(log) == data + b"first"

@@ -2,7 +2,6 @@
 
 import asyncio
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +58,8 @@ reasons = st.sampled_from([ExceptionReason.CANCELED, ExceptionReason.WORKER_SHUT
 
 
 @st.composite
-def plugins(draw: st.DrawFn, lifecycle: Lifecycle) -> Callable[[Scene], list[ChaosPlugin]]:
-    """Up to three plugins, in any order, each with any of the hooks and any others before it."""
+def casts(draw: st.DrawFn, lifecycle: Lifecycle) -> list[dict[str, Any]]:
+    """What up to three plugins are made with, in any order, each with any of the hooks and any others before it."""
     names = draw(st.permutations(NAMES))[: draw(st.integers(0, 3))]
     hooks = [hook for hook in lifecycle.hooks if hook != "new_task_plugin"]
     told: list[dict[str, Any]] = []
@@ -72,11 +71,9 @@ def plugins(draw: st.DrawFn, lifecycle: Lifecycle) -> Callable[[Scene], list[Cha
                 "creation": draw(deeds),
                 "after": draw(st.frozensets(st.sampled_from((*names[:place], "absent")))),
                 "accepts_invalid_payload": draw(st.booleans()),
-                "lifecycle": lifecycle,
             }
         )
-    told = draw(st.permutations(told))
-    return lambda scene: [ChaosPlugin(scene, **one) for one in told]
+    return draw(st.permutations(told))
 
 
 payloads = st.fixed_dictionaries(
@@ -112,7 +109,7 @@ class AnyOrder(RuleBasedStateMachine):
         report: Deed | None,
         broken_observer: bool,
     ) -> None:
-        make_plugins = data.draw(plugins(self.lifecycle))  # all is drawn before anything is acquired
+        cast = data.draw(casts(self.lifecycle))  # all is drawn before anything is acquired
         self.threads = expecting_threads()
         self.threads.__enter__()
         self.folder = tempfile.TemporaryDirectory()
@@ -120,7 +117,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.scene = Scene()
         surroundings = Surroundings(Path(self.folder.name))
         mock = provider.new_engine(EngineOptions(surroundings, surroundings.monitor, {}))
-        self.plugins = make_plugins(self.scene)
+        self.plugins = [ChaosPlugin(self.scene, **one, lifecycle=self.lifecycle) for one in cast]
         runtime = Runtime(
             ChaosEngine(self.scene, mock, engine),
             PluginManager.of(self.plugins),
@@ -145,11 +142,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.scene.run = self.run
         self.owner: asyncio.Task[Resolution] | None = None
         self.joined: list[asyncio.Task[Resolution]] = []
+        self.dropped: list[asyncio.Task[Resolution]] = []
         self.cancelled = False
 
     @rule()
     def wait(self) -> None:
         waiter = self.loop.create_task(self.run.wait())
+        self.loop.turn()  # the first to begin owns the run
         if self.owner is None:
             self.owner = waiter
         else:
@@ -185,12 +184,14 @@ class AnyOrder(RuleBasedStateMachine):
     @precondition(lambda self: self.joined)
     @rule()
     def cancel_joined(self) -> None:
-        self.joined.pop().cancel()
+        self.joined[-1].cancel()
+        self.dropped.append(self.joined.pop())
 
     @precondition(lambda self: self.owner is not None)
     @rule()
     def cancel_everything(self) -> None:
         self.cancelled |= self.owner is not None and not self.owner.done()
+        self.dropped += self.joined
         self.joined.clear()
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
@@ -256,6 +257,8 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.owner is not None
         told = [event.get("message") for event in self.run.trace.of(Kind.ERROR)]
         foreign = any(": Foreign" in message or ": BaseExceptionGroup" in message for message in told)
+        for waiter in self.dropped:
+            assert waiter.cancelled() or isinstance(waiter.exception(), (Foreign, type(None)))
         for waiter in (self.owner, *self.joined):
             if waiter is self.owner and self.cancelled:
                 assert waiter.cancelled()

@@ -13,12 +13,19 @@ from stagecall.lifecycle.threads import Job, ThreadPool
 
 T = TypeVar("T")
 
+MOST_TURNS = 20_000
+"""After so many turns of the loop without any time passing, none ever will."""
+
 THREAD_SECONDS = 30.0
 """How long, in real time, the loop waits for a thread that is expected to come back."""
 
 
 class NothingWillHappenError(Exception):
     """Everything waits, and there is no timer, no file and no thread that could end it."""
+
+
+class LivelockError(Exception):
+    """The loop turns and turns, and time does not pass."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -29,6 +36,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.turns = 0
         self.expected: set[Job] = set()
         self.problems: list[dict[str, Any]] = []
         super().__init__(_JumpingSelector(self))
@@ -56,6 +64,10 @@ class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-t
         self._loop = loop
 
     def select(self, timeout: float | None = None) -> Any:
+        self._loop.turns += 1
+        if self._loop.turns > MOST_TURNS:
+            self._loop.turns = 0
+            raise LivelockError(f"so many turns of the loop, and it is still {self._loop.now}")
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
@@ -66,6 +78,7 @@ class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-t
         if timeout is None:
             raise NothingWillHappenError
         self._loop.now += timeout
+        self._loop.turns = 0
         return []
 
 

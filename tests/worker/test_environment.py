@@ -98,3 +98,17 @@ def test_embedder_brings_what_differs(tmp_path):
     assert isinstance(default.store, MemoryStore)
     assert isinstance(default.monitor, LogMonitor)
     assert (default.worker_group, default.worker_id) == ("local", os.uname().nodename)
+
+
+async def test_close_that_was_cancelled_can_be_finished(tmp_path):
+    """What a cancelled close has left, the next one removes."""
+    environment = LocalEnvironment(root=tmp_path)
+    environment.temporary_folder("run-")
+    closing = asyncio.create_task(environment.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+
+    await environment.close()
+
+    assert list(tmp_path.iterdir()) == []

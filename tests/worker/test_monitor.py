@@ -112,3 +112,18 @@ def test_library_alone_writes_nothing():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+class UnshowableError(Exception):
+    """An error whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_error_that_cannot_be_shown_is_reported_all_the_same(caplog):
+    """An error of a plugin's making must not break whoever reports it."""
+    incident = LogMonitor().report_error(UnshowableError())
+
+    assert [level for level, _, _ in told(caplog)] == ["ERROR"]
+    assert told(caplog)[0][1] == f"UnshowableError: (it cannot be shown) incident={incident}"

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from ...lifecycle.errors import ExceptionReason
-from ...lifecycle.threads import POOL
+from ...lifecycle.threads import WORK
 from ...specs.trace import Event
 from ..runtime import Runtime
 from ..task_run import TaskRun
@@ -177,7 +177,7 @@ class Batch:
         report = self.reports[job.task_id] = Report(job.label, summary, job.folder, refusals(run.trace))
         file = job.folder / "run.json"
         try:
-            await POOL.submit(write_trace, file, run.trace.to_document() | {"summary": summary}).future
+            await WORK.submit(write_trace, file, run.trace.to_document() | {"summary": summary}).future
         except OSError as error:
             self.note(f"stagecall: {file}: {error.strerror or error}")
             self.exits.append(Exit.EXCEPTION)
