@@ -144,10 +144,17 @@ class Barrier:
 
     async def _execute(self, call: Call) -> None:
         try:
-            await _begin(call)
+            try:
+                await _stop()
+            except asyncio.CancelledError:
+                if call.cancelling:
+                    raise
+                # else a stranger's, as when a program cancels all its tasks: dispose must come all the same
+            call.begun = True
             value = await call.invoke()
         except BaseException as error:  # whatever a hook raises is a value here; see calls.py
-            self._ended(call, None, error)
+            if not self._loop.is_closed():  # else only the coroutine is being closed, and nobody is left
+                self._ended(call, None, error)
         else:
             if call.outcome is None:
                 self._ended(call, value, None)
@@ -237,23 +244,9 @@ _LEFT_BEHIND: set[asyncio.Task[None]] = set()
 """Tasks of abandoned calls: the loop alone would hold them too weakly."""
 
 
-async def _begin(call: Call) -> None:
-    """Stop until the call's task takes its first step.
-
-    A stranger's cancellation before that, as when a program cancels all its tasks, does not keep the call
-    from beginning: dispose must come all the same.
-    """
-    try:
-        await _stop()
-    except asyncio.CancelledError:
-        if call.cancelling:
-            raise
-    call.begun = True
-
-
 @coroutine
 def _stop() -> Generator[None, None, None]:
-    """Hand control back to whoever takes the steps of this coroutine, once."""
+    """Stop until the task takes its next step."""
     yield
 
 

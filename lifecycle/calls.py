@@ -99,7 +99,7 @@ CURRENT: contextvars.ContextVar[Call | None] = contextvars.ContextVar("stagecall
 def is_async(function: Callable[..., Any]) -> bool:
     """Return whether calling `function` gives a coroutine, without the cost of `inspect` for plain functions and methods.
 
-    >>> is_async(Call.invoke), is_async(Call.abandon)
+    >>> is_async(asyncio.sleep), is_async(print)
     (True, False)
     """
     code = getattr(getattr(function, "__func__", function), "__code__", None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
@@ -99,7 +99,7 @@ class TaskContext:
         """Whether the log is closed."""
         return self._owner.log.closed
 
-    def new_log_reader(self, offset: int = 0) -> AsyncIterator[bytes]:
+    def new_log_reader(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Return the log from byte `offset` on, following it until it is closed.
 
         It comes in pieces of at most 64 KiB.

@@ -153,10 +153,13 @@ class Run:
         return accepted
 
     def hurry(self) -> None:
-        """Cut the graces short, on the run's loop: abort, and cancel what is under way now. Dispose still runs."""
+        """Cut the graces short, on the run's loop: abort, and cancel what is under way now.
+
+        The end of the sandbox is not cut short, and dispose still runs.
+        """
         self.abort(ExceptionReason.WORKER_SHUTDOWN)
         if self._begun and self.stage != self.lifecycle.final:
-            self._barrier.cancel(list(self._barrier.open))
+            self._barrier.cancel(call for call in self._barrier.open if call is not self._aborting)
 
     async def __aenter__(self) -> Run:
         return self

@@ -81,6 +81,8 @@ class _Walk:
 
     def run(self) -> list[tuple[str, OSError]]:
         try:
+            if self._removed_bare():
+                return self.left
             self._enter(self.top, None)
             while self.levels:
                 if self.levels[-1].folders:
@@ -93,6 +95,16 @@ class _Walk:
         finally:
             self._close()
         return self.left
+
+    def _removed_bare(self) -> bool:
+        """Remove the top if it is empty. Raises: OSError if something is mounted over it, which is not to be emptied."""
+        try:
+            os.rmdir(self.top)
+        except OSError as error:
+            if error.errno in (errno.EBUSY, errno.ENOENT):
+                raise
+            return False
+        return True
 
     def _descend(self, name: str) -> None:
         try:

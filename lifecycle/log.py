@@ -16,7 +16,7 @@ import struct
 import sys
 import termios
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,7 +89,7 @@ class TaskLog:
                 return moved
             moved += count
 
-    def reader(self, offset: int = 0) -> AsyncIterator[bytes]:
+    def reader(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Return what is and will be in the log from `offset` on, until the log is closed.
 
         It comes in pieces of at most 64 KiB.
@@ -183,7 +183,7 @@ class TaskLog:
                     self._release()
                 self._wake()
 
-    async def _read(self, offset: int) -> AsyncIterator[bytes]:
+    async def _read(self, offset: int) -> AsyncGenerator[bytes, None]:
         file: int | None = None
         try:
             while True:

@@ -70,8 +70,13 @@ class Monitor(Protocol):
 class Environment(Protocol):
     """What all runs of one worker share."""
 
-    monitor: Monitor
-    store: ArtifactStore
+    @property
+    def monitor(self) -> Monitor:
+        """Where the worker's own messages go."""
+
+    @property
+    def store(self) -> ArtifactStore:
+        """Where artifacts go."""
 
     def temporary_folder(self, prefix: str) -> Path:
         """Create and return a fresh private folder; the caller removes it."""

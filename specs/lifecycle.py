@@ -1,9 +1,10 @@
 """The lifecycle as data: stages, the edges between them, and the one table every other part reads.
 
-Theory in short. A run walks one main path, `Stage.next` by `Stage.next`. From any stage that declares `on_exception` it may
-leave the main path once, for the exception stage, whose own `next` joins the common tail. The last stage has no `next`; it is the
-only one, and nothing leads out of it. Everything else, the machine, the driver, the diagrams, the checker, the rules and the property
-tests, is derived from this table, so an embedder who declares another table gets all of them for it.
+Theory in short. A run walks one main path, `Stage.next` by `Stage.next`. From any stage that declares
+`on_exception` it may leave the main path once, for the exception stage, whose own `next` joins the common tail. The
+last stage has no `next`; it is the only one, and nothing leads out of it. Everything else, the machine, the driver,
+the diagrams, the checker, the rules and the property tests, is derived from this table, so an embedder who declares
+another table gets all of them for it.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ class Order(enum.Enum):
 class Stage:
     """One row of the table: what the run does when it enters, then what the plugins get.
 
-    `action` names what the run does first; `hook` names the method of every plugin that is called after it (or by it, where
-    `action_calls_hook`); `arguments` names the values the hook is given; `combine` says what becomes of the values it returns. `next` and
-    `on_exception` are the two edges that may leave the stage.
+    `action` names what the run does first; `hook` names the method of every plugin that is called after it (or by
+    it, where `action_calls_hook`); `arguments` names the values the hook is given; `combine` says what becomes of
+    the values it returns. `next` and `on_exception` are the two edges that may leave the stage.
 
     >>> Stage("scan", hook="scanned", arguments=("builder",), next="start", on_exception="exception").hook
     'scanned'
@@ -70,7 +71,8 @@ class Stage:
 class Lifecycle:
     """A named table of stages in declared order; the first is where a run begins.
 
-    Source: `specs/lifecycle_lint.py` says which tables are sound; nothing is checked here, so that a broken table can be shown and explained.
+    Source: `specs/lifecycle_lint.py` says which tables are sound; nothing is checked here, so that a broken table
+    can be shown and explained.
 
     >>> TASK_RUN.main_path
     ('pending', 'prepare', 'build', 'start', 'started', 'waiting', 'stopped', 'finished', 'resolved', 'dispose')

@@ -1,7 +1,8 @@
 """The trace: what happened in one run, complete enough to judge by the rules and to draw.
 
-A trace is a list of events in the order they happened. The driver records one event before and one after everything it does, so that a
-trace which stops in the middle still says what was under way. `run.json` is the same list with a version in front.
+A trace is a list of events in the order they happened. The driver records one event before and one after everything
+it does, so that a trace which stops in the middle still says what was under way. `run.json` is the same list with a
+version in front.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Outcome(enum.StrEnum):
 class Event:
     """One thing that happened: `time` is in seconds since the run was created, by a clock that never goes back.
 
-    `stage` is the stage the run was in, `plugin` the name of the plugin concerned, `call` the hook, engine call or dispose step.
+    `stage` is the stage the run was in, `plugin` the name of the plugin concerned, `call` the hook, engine call or
+    dispose step.
 
     >>> Event(0.25, Kind.MOVE, "build", detail={"source": "prepare"}).as_dict(7)
     {'seq': 7, 'time': 0.25, 'kind': 'move', 'stage': 'build', 'source': 'prepare'}

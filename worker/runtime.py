@@ -66,9 +66,10 @@ class Runtime:
         actions: Mapping[str, Action] | None = None,
         strict: bool = False,
     ) -> None:
-        """Put together what exists already; the caller of this, unlike of `create`, disposes engine, manager and environment.
+        """Put together what exists already; the caller disposes engine, manager and environment, unlike after `create`.
 
-        Raises: LifecycleError for an unsound lifecycle or an unknown action; SchemaConflictError naming both owners of a property.
+        Raises: LifecycleError for an unsound lifecycle or an unknown action; SchemaConflictError naming both owners
+        of a property.
         """
         self.engine = engine
         self.manager = manager
@@ -134,7 +135,8 @@ class Runtime:
     ) -> TaskRun:
         """Return a run of a task, which acquires nothing until it is waited for.
 
-        `run_id` counts the attempts, by default as the definition says, else 0; `observers` see every event from the first on; `report` is told the resolution in `resolved`. Raises: TaskDefinitionError.
+        `run_id` counts the attempts, by default as the definition says, else 0; `observers` see every event from
+        the first on; `report` is told the resolution in `resolved`. Raises: TaskDefinitionError.
         """
         definition = task if isinstance(task, TaskDefinition) else TaskDefinition.parse(task)
         info = TaskInfo.from_definition(definition, run_id=run_id)

@@ -5,6 +5,7 @@ Read the methods from top to bottom beside the table in `specs/lifecycle.py`; `l
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -103,25 +104,36 @@ class TaskRun(Run):
         """Validate the payload; create sandbox builder and task plugins side by side."""
         violations = self._runtime.schema.violations(self.info.task.payload)
         calls = [] if violations else [self._builder_call()]
-        for member in self._runtime.manager.members:
-            if (call := self._creation_call(member, violations)) is not None:
-                calls.append(call)
-        await self.run_calls(calls)
-        by_name = {member.name: member for member in self._runtime.manager.members}
+        creations = [
+            (member, call)
+            for member in self._runtime.manager.members
+            if (call := self._creation_call(member, violations)) is not None
+        ]
+        await self.run_calls([*calls, *(call for _, call in creations)])
         for call in calls:
-            if call.plugin is None:
-                self.builder = self._result(call, SandboxBuilder)
-            else:
-                self._created(by_name[call.plugin], call)
+            self.builder = self._result(call, SandboxBuilder)
+        for member, call in creations:
+            self._created(member, call)
         if violations:
             raise MalformedPayloadError(*map(str, violations))
 
     async def start_sandbox(self) -> None:
-        """Start the sandbox."""
+        """Start the sandbox; a call that was abandoned in it keeps the builder, and discards it if it fails after all."""
         assert self.builder is not None
-        start, budget = self.builder.start_sandbox, self._limits.hook_timeout
+        builder, budget = self.builder, self._limits.hook_timeout
+
+        async def start() -> Sandbox:
+            try:
+                return await builder.start_sandbox()
+            except (Exception, asyncio.CancelledError):
+                if call.outcome is Outcome.ABANDONED:
+                    await builder.discard()
+                raise
+
         call = Call("start_sandbox", None, start, budget=budget, late=_abort_late)
         await self.run_calls((call,))
+        if call.outcome is Outcome.ABANDONED:
+            self.builder = None
         self.sandbox = self._result(call, Sandbox)
 
     async def wait_for_result(self) -> None:

@@ -19,7 +19,8 @@ from ._thread import in_reserved_thread, in_thread
 from .child import Child, Exit
 from .config import ContainmentKind
 from .containment import KILL_SECONDS, Cell, Containment, ended
-from .spawn import Outputs, Program, Started, limit, start_gated
+from .limits import limit
+from .spawn import Outputs, Program, Started, start_gated
 
 _PR_GET_CHILD_SUBREAPER = 37
 
@@ -83,11 +84,14 @@ class CgroupCell(Cell):
     def _launch(self, program: Program, outputs: Outputs) -> None:
         try:
             self._group.create()
-            self._started = start_gated(program, outputs)
+        except OSError as error:
+            raise NonFatalInternalError(f"the task cannot have a control group: {error}") from error
+        self._started = start_gated(program, outputs)
+        try:
             self._group.add(self._started.pid)
         except OSError as error:
             raise NonFatalInternalError(
-                f"the command cannot have a control group of its own: {error}"
+                f"process {self._started.pid} cannot be put into {self._group.folder}: {error.strerror}"
             ) from error
         limit(self._started.pid, program.limits)
 

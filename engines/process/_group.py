@@ -10,7 +10,8 @@ import attrs
 from .child import Child, Exit
 from .config import ContainmentKind
 from .containment import Cell, Containment, ended
-from .spawn import Outputs, Program, Started, limit, start_directly, start_gated
+from .limits import limit
+from .spawn import Outputs, Program, Started, start_directly, start_gated
 
 
 class GroupContainment(Containment):

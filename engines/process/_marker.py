@@ -21,7 +21,8 @@ from ._thread import in_reserved_thread, in_thread
 from .child import Child, Exit
 from .config import ContainmentKind
 from .containment import KILL_SECONDS, Cell, Containment, UnavailableError, ended
-from .spawn import Outputs, Program, Started, limit, start_gated
+from .limits import limit
+from .spawn import Outputs, Program, Started, start_gated
 
 VARIABLE = "STAGECALL_SANDBOX"
 START_SECONDS = 30.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import os
@@ -18,7 +19,7 @@ from .config import ProcessConfig
 from .containment import Containment, choose
 from .environment import base_environment, check_variable
 from .sandbox import Conclude, ProcessSandbox
-from .spawn import Outputs, Program
+from .spawn import Outputs, Program, room_on_host
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -83,9 +84,11 @@ class ProcessSandboxBuilder(SandboxBuilder):
         if self._used:
             raise LifecycleError("a sandbox builder is used up by `start_sandbox` or `discard`")
         self._used = True
-        workspace = Workspace(self._context.temporary_folder)
+        with room_on_host():
+            workspace = Workspace(self._context.temporary_folder)
         try:
-            return await self._start(workspace)
+            with room_on_host():
+                return await self._start(workspace)
         except BaseException:
             await workspace.remove()
             raise
@@ -107,17 +110,22 @@ class ProcessSandboxBuilder(SandboxBuilder):
             raise
         finally:
             os.close(write_end)
-        config = self._setup.config
-        return ProcessSandbox(
+        sandbox = ProcessSandbox(
             self._context,
             workspace,
             program,
             cell,
             read_end,
-            config.kill_grace,
-            config.shell,
+            self._setup.config.kill_grace,
+            self._setup.config.shell,
             self._conclude,
         )
+        try:
+            await asyncio.sleep(0)  # its life begins
+        except BaseException:
+            await sandbox.dispose()
+            raise
+        return sandbox
 
     def _program(self, workspace: Workspace) -> Program:
         folder = workspace.folder

@@ -18,24 +18,32 @@ class Command:
 
     cell: Cell
     _moment: asyncio.Future[None] = attrs.field(init=False)
+    _out_of_time: asyncio.Future[None] = attrs.field(init=False)
     _grace: float | None = attrs.field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._moment = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._moment, self._out_of_time = loop.create_future(), loop.create_future()
         self.cell.exited.add_done_callback(self._wake)
 
     def stop(self, grace: float) -> None:
-        """Give the command SIGTERM and `grace` seconds to end, neither if 0; only the first call counts."""
+        """Give the command SIGTERM and `grace` seconds to end, neither if 0.
+
+        Only the first call counts, but for one with 0: that ends the grace that is under way.
+        """
         if self._grace is None:
             self._grace = grace
             self._wake()
+        if not grace and not self._out_of_time.done():
+            self._out_of_time.set_result(None)
 
     async def ended(self) -> None:
         """Return when the command's own process has ended, or has been stopped and used up its grace."""
         await self._moment
         if self._grace and not self.cell.exited.done():
             await self.cell.terminate()
-            await asyncio.wait([self.cell.exited], timeout=self._grace)
+            ends = (self.cell.exited, self._out_of_time)
+            await asyncio.wait(ends, timeout=self._grace, return_when=asyncio.FIRST_COMPLETED)
 
     def _wake(self, _: object = None) -> None:
         if not self._moment.done():

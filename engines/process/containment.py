@@ -44,7 +44,7 @@ class Cell(abc.ABC):
         """Start the program; return the writing end of its stdin, for the caller to close, if that is a pipe.
 
         Nothing is left behind where it raises, or is cancelled. Raises: MalformedPayloadError,
-        TaskExceptionError, NonFatalInternalError.
+        NonFatalInternalError, OSError if the host has no room for another process.
         """
 
     @abc.abstractmethod

@@ -36,13 +36,14 @@ class ProcessEngine(Engine):
     it exits with code 0. When it ends, is killed or aborted, every process that it started is killed too, as
     far as `containment` knows them:
 
-    - `cgroup`: all of them, without fail. Needs the right to make control groups (v2) below the worker's own.
-    - `marker`: all of them, unless a task kills its supervisor and also hides from session and environment.
-      Costs some 15 ms of CPU time a task.
+    - `cgroup`: all of them. Needs the right to make control groups (v2) below the worker's own.
+    - `marker`: all of them, unless the task killed its supervisor and they have left session and environment.
+      Costs some 12 ms of CPU time a task.
     - `none`: only those in the task's process group.
 
     `killGrace` seconds lie between SIGTERM and SIGKILL, unless the task ends before. This is no protection
-    against hostile tasks: they run as the worker's user. There are no volumes, proxies and displays.
+    against tasks that attack the worker: they run as its user, and as root may leave their control group.
+    There are no volumes, proxies and displays.
     """
 
     setup: Setup

@@ -85,11 +85,16 @@ def find_executable(name: str, folder: str, path: str) -> str:
         ...
     MalformedPayloadError: the command 'mistyped' was not found along PATH /usr/bin:/bin
     """
-    if "/" in name:
-        candidates, where = [os.path.join(folder, name)], f"there: {name}"
+    if name.startswith("/"):
+        candidates, problem = [name], "does not exist, or is no file"
+    elif "/" in name:
+        candidates, problem = (
+            [os.path.join(folder, name)],
+            "does not exist in the task's folder, or is no file",
+        )
     else:
         candidates = [os.path.join(folder, place, name) for place in path.split(":")]
-        where = f"along PATH {path}"
+        problem = f"was not found along PATH {path}"
     forbidden = None
     for candidate in candidates:
         if os.path.isfile(candidate):
@@ -100,4 +105,4 @@ def find_executable(name: str, folder: str, path: str) -> str:
         raise MalformedPayloadError(
             f"the command {name!r} cannot be executed: no permission to execute {forbidden}"
         )
-    raise MalformedPayloadError(f"the command {name!r} was not found {where}")
+    raise MalformedPayloadError(f"the command {name!r} {problem}")

@@ -20,6 +20,9 @@ _LIMITS: Mapping[str, str] = {
     "core_bytes": "RLIMIT_CORE",
 }
 
+_MOST = 2**62
+"""More than any host has, and still a number to the kernel."""
+
 
 @attrs.frozen
 class Limits:
@@ -54,6 +57,8 @@ def limit(pid: int, limits: Limits) -> None:
         for name, value in attrs.asdict(limits).items():
             if value is not None:
                 _limit(pid, getattr(resource, _LIMITS[name]), value)
+    except ProcessLookupError:
+        pass  # it was killed meanwhile, which its exit tells
     except OSError as error:
         raise NonFatalInternalError(
             f"process {pid} could not be limited to {limits}: {error.strerror}"
@@ -71,7 +76,12 @@ def _limit(pid: int, which: int, soft: int) -> None:
 
 
 def _rule(title: str, description: str, least: int = 1) -> dict[str, object]:
-    return {"type": "integer", "min": least, "meta": {"title": title, "description": description}}
+    return {
+        "type": "integer",
+        "min": least,
+        "max": _MOST,
+        "meta": {"title": title, "description": description},
+    }
 
 
 LIMITS_SCHEMA: Schema = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import struct
@@ -18,7 +19,7 @@ from .child import Exit
 from .command import Command
 from .containment import Cell
 from .shell import ProcessShell
-from .spawn import Program
+from .spawn import Program, room_on_host
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class ProcessSandbox(Sandbox):
     _concluding: asyncio.Future[ResultSet] | None = attrs.field(default=None, init=False)
     _shells: list[ProcessShell] = attrs.field(factory=list, init=False)
     _starting: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
+    _begun: bool = attrs.field(default=False, init=False)
     _closing: bool = attrs.field(default=False, init=False)
     _killed: bool = attrs.field(default=False, init=False)
     _aborted: bool = attrs.field(default=False, init=False)
@@ -86,15 +88,16 @@ class ProcessSandbox(Sandbox):
     async def new_shell(self, command: list[str], tty: bool) -> ProcessShell:
         """Start `command`, or the configured shell, in the task's folder, environment and containment.
 
-        Raises: MalformedPayloadError if there is no such command, SandboxTerminatedError,
-        SandboxAbortedError.
+        Raises: MalformedPayloadError if there is no such command, TaskExceptionError (resource-unavailable)
+        if the host has no room for another process, SandboxTerminatedError, SandboxAbortedError.
         """
         async with self._starting:
             self._check_not_aborted()
             if self._closing:
                 raise SandboxTerminatedError("the sandbox has ended: no shell can be started in it")
             program = self._program.instead(tuple(command) or self._shell)
-            shell = await ProcessShell.start(program, self._cell.nested(), tty)
+            with room_on_host():
+                shell = await ProcessShell.start(program, self._cell.nested(), tty)
             self._shells.append(shell)
             return shell
 
@@ -113,7 +116,8 @@ class ProcessSandbox(Sandbox):
     async def abort(self) -> None:
         """End the task as `kill` does, and drop its result and folder; once more waits for the same end.
 
-        Raises: SandboxTerminatedError if it had ended; FatalInternalError if a process cannot be killed.
+        To cancel it drops what is left of the grace. Raises: SandboxTerminatedError if the sandbox had ended;
+        FatalInternalError if a process cannot be killed.
         """
         if self._life.done() and not self._aborted:
             raise SandboxTerminatedError("the sandbox has ended: there is nothing to abort")
@@ -121,12 +125,13 @@ class ProcessSandbox(Sandbox):
 
     async def dispose(self) -> None:
         """Remove the working folder, if the result set did not; ends what still runs."""
-        if self._life.done():
+        if self._life.done() and self._begun:
             await self._release()
         else:
             await self._cut()
 
     async def _live(self) -> ResultSet:
+        self._begun = True
         drain = asyncio.ensure_future(self._context.drain_into_log(self._output))
         drain.add_done_callback(self._stop_if_failed)
         try:
@@ -196,11 +201,23 @@ class ProcessSandbox(Sandbox):
         if self._concluding is not None:
             self._concluding.cancel()
         if not self._life.done():
-            await asyncio.wait([self._life])
+            await self._dead()
+        if not self._begun:  # it was cancelled before its first step
+            with contextlib.suppress(SandboxAbortedError):
+                await self._live()
         await self._release()
         error = None if self._life.cancelled() else self._life.exception()
         if error is not None and not isinstance(error, SandboxAbortedError):
             raise error
+
+    async def _dead(self) -> None:
+        """Wait until nothing is alive; who cancels that is in a hurry: what is left of the grace is dropped."""
+        try:
+            await asyncio.wait([self._life])
+        except asyncio.CancelledError:
+            self._command.stop(0)
+            await asyncio.wait([self._life])
+            raise
 
     async def _release(self) -> None:
         for shell in self._shells:

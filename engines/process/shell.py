@@ -37,6 +37,7 @@ class ProcessShell(Shell):
     _cell: Cell
     _command: Command = attrs.field(init=False)
     _life: asyncio.Task[bool] = attrs.field(init=False)
+    _begun: bool = attrs.field(default=False, init=False)
     _aborted: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -120,6 +121,9 @@ class ProcessShell(Shell):
         """Wait until the shell has ended, however it did."""
         if not self._life.done():
             await asyncio.wait([self._life])
+        if not self._begun:  # it was cancelled before its first step
+            self._command.stop(grace=0)
+            await self._live()
 
     def raise_if_alive(self) -> None:
         """Raise what kept the shell from being killed. Raises: FatalInternalError."""
@@ -133,6 +137,7 @@ class ProcessShell(Shell):
             stream.shut()
 
     async def _live(self) -> bool:
+        self._begun = True
         try:
             await self._command.ended()
         finally:

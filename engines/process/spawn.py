@@ -10,21 +10,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import resource
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 
-from ...lifecycle.errors import (
-    ExceptionReason,
-    MalformedPayloadError,
-    NonFatalInternalError,
-    TaskExceptionError,
-)
-from .config import NO_LIMITS, Limits
+from ...lifecycle.errors import ExceptionReason, MalformedPayloadError, TaskExceptionError
 from .environment import check_command, find_executable
+from .limits import NO_LIMITS, Limits
 
 SHELL = "/bin/sh"
 
@@ -37,6 +30,8 @@ exec "$@"{}
 
 _EARLY = ("GLIBC_TUNABLES", "GCONV_PATH", "ENV", "BASH_ENV", "IFS", "PS4")
 """Variables that a shell or its loader obeys, beside those that begin with LD_."""
+_NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+
 
 @attrs.frozen
 class Program:
@@ -108,11 +103,21 @@ class Started:
             self.stdin = None
 
 
+@contextlib.contextmanager
+def room_on_host() -> Iterator[None]:
+    """Turn an OSError into a TaskExceptionError (resource-unavailable)."""
+    try:
+        yield
+    except OSError as error:
+        raise TaskExceptionError(
+            ExceptionReason.RESOURCE_UNAVAILABLE, f"the host cannot start another process: {error}"
+        ) from error
+
+
 def start_directly(program: Program, outputs: Outputs) -> Started:
     """Start a program that needs neither gate nor terminal: the fastest way.
 
-    Raises: MalformedPayloadError if it cannot be executed, TaskExceptionError (resource-unavailable) if the
-    host has no room for it.
+    Raises: MalformedPayloadError if it cannot be executed, OSError if the host has no room for it.
     """
     if program.stdin is None:
         return _with_pipe(lambda stdin: _execute(program, stdin, outputs))
@@ -129,7 +134,7 @@ def start_gated(
     """Start a program that waits at its gate; `through` are the words of a command to start it by.
 
     That command gets the descriptors `keep` as well. Raises: MalformedPayloadError if the command is too
-    long, TaskExceptionError (resource-unavailable).
+    long, OSError if the host has no room for it.
     """
     early, late = _split(program.environment)
     words = [*through, *_trampoline(program, late)]
@@ -158,10 +163,7 @@ def _split(environment: Mapping[str, str]) -> tuple[dict[str, str], dict[str, st
 
 
 def _with_pipe(start: Callable[[int], int]) -> Started:
-    try:
-        read_end, write_end = os.pipe()
-    except OSError as error:
-        raise _no_room(error) from error
+    read_end, write_end = os.pipe()
     try:
         return Started(start(read_end), write_end)
     except BaseException:
@@ -176,6 +178,8 @@ def _execute(program: Program, stdin: int, outputs: Outputs) -> int:
     try:
         return _popen(words, program.executable, program.folder, program.environment, stdin, outputs)
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise
         if error.errno != errno.ENOEXEC:
             raise MalformedPayloadError(
                 f"the command {words[0]!r} cannot be executed: {error.strerror}: {program.executable}"
@@ -211,18 +215,8 @@ def _popen(
             start_new_session=True,
         )
     except OSError as error:
-        if error.errno == errno.E2BIG:
-            raise MalformedPayloadError(
-                "the command and its environment are too long for this host"
-            ) from error
-        if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE):
-            raise _no_room(error) from error
-        raise
+        if error.errno != errno.E2BIG:
+            raise
+        raise MalformedPayloadError("the command and its environment are too long for this host") from error
     process.returncode = 0  # it is reaped by its number, not through this object
     return process.pid
-
-
-def _no_room(error: OSError) -> TaskExceptionError:
-    return TaskExceptionError(
-        ExceptionReason.RESOURCE_UNAVAILABLE, f"the host cannot start another process: {error.strerror}"
-    )

@@ -1,8 +1,11 @@
 """A command has the environment, output and limits that its run asks for, and leaves nothing open."""
 
 import asyncio
+import errno
 import os
+import resource
 import signal
+import subprocess
 import time
 
 import pytest
@@ -13,6 +16,7 @@ from stagecall.engines.process.config import CONFIG_SCHEMA, ContainmentKind
 from stagecall.engines.process.engine import PAYLOAD_SCHEMA
 from stagecall.engines.process.spawn import Outputs, Program, start_gated
 from stagecall.lifecycle.errors import (
+    ConfigurationError,
     ExceptionReason,
     FeatureNotSupportedError,
     LifecycleError,
@@ -124,12 +128,12 @@ async def test_the_folder_is_fresh_private_and_gone_afterwards(make_house, kind)
     ("command", "message"),
     [
         (["no-such-command"], "the command 'no-such-command' was not found along PATH /bin:/usr/bin"),
-        (["./missing"], "the command './missing' was not found there: ./missing"),
+        (["./missing"], "the command './missing' does not exist in the task's folder, or is no file"),
         (
             ["/etc/passwd"],
             "the command '/etc/passwd' cannot be executed: no permission to execute /etc/passwd",
         ),
-        (["/etc"], "the command '/etc' was not found there: /etc"),
+        (["/etc"], "the command '/etc' does not exist, or is no file"),
         ([""], "the command must not be empty: its first word is the program to run"),
         ([], "the command must not be empty: its first word is the program to run"),
         (["a", "b\0c"], "the command's word 'b\\x00c' holds a NUL or a lone surrogate"),
@@ -424,3 +428,31 @@ async def test_the_result_of_a_quick_command_comes_at_once(make_house):
         await (await house.start("/bin/true")).result()
 
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+async def test_a_host_without_room_for_a_process_is_not_the_workers_fault(make_house, kind, monkeypatch):
+    """When the host has no process left to give, the run has no result but a reason, and nothing is left."""
+    house = await make_house(kind)
+    run = await house.build({"command": ["true"]})
+    before = descriptors()
+
+    def refuse(*arguments, **options):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+
+    with pytest.raises(TaskExceptionError, match="the host cannot start another process") as caught:
+        await run.builder.start_sandbox()
+
+    assert caught.value.reason is ExceptionReason.RESOURCE_UNAVAILABLE
+    assert list(run.owner.folder.iterdir()) == []
+    assert set(descriptors()) == set(before)
+
+
+async def test_limits_need_a_system_that_has_them(tmp_path, monkeypatch):
+    """Where another process cannot be limited, limits are refused, not passed over."""
+    monkeypatch.delattr(resource, "prlimit")
+
+    with pytest.raises(ConfigurationError, match=r"limits: .* needs Linux"):
+        await House.make(tmp_path, {"containment": "none", "limits": {"openFiles": 100}})

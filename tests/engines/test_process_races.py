@@ -133,7 +133,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing(make_house, kind):
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_who_stops_waiting_changes_nothing(make_house, kind):
-    """Cancelling `wait_for_result`, `kill` or `abort` leaves what they began to go on."""
+    """Cancelling `wait_for_result` or `kill` leaves what they began to go on."""
     house = await make_house(kind, killGrace=0.1)
     run = await house.sh("trap '' TERM; echo ready; while :; do sleep 1000; done")
     await run.logged("ready")
@@ -216,6 +216,25 @@ async def test_an_abort_is_quick(make_house, kind):
     assert time.monotonic() - began < BOUND / 3
 
 
+@pytest.mark.parametrize("kind", ALL_KINDS)
+@pytest.mark.parametrize("method", ["abort", "dispose"])
+async def test_an_abort_that_is_cancelled_kills_at_once(make_house, kind, method):
+    """Who cancels the abort is in a hurry: a task that ignores SIGTERM is dead before its grace is over."""
+    house = await make_house(kind, killGrace=10 * BOUND)
+    run = await house.sh("trap 'echo asked' TERM; echo ready; while :; do sleep 0.01; done")
+    await run.logged("ready")
+    ending = asyncio.ensure_future(getattr(run.sandbox, method)())
+    await run.logged("asked")
+
+    ending.cancel()
+    await asyncio.wait([ending], timeout=BOUND)
+
+    assert ending.cancelled()
+    with pytest.raises(SandboxAbortedError):
+        await run.sandbox.wait_for_result()
+    await run.house.check_dead(run)
+
+
 async def test_the_loop_runs_while_a_task_is_killed(make_house):
     """Nothing that waits for processes to die holds up the other runs of the loop."""
     house = await make_house(ContainmentKind.MARKER, killGrace=0.3)
@@ -230,3 +249,30 @@ async def test_the_loop_runs_while_a_task_is_killed(make_house):
 
     assert turns > 20
     await until(lambda: not alive(run.owner.folder), "the end")
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+async def test_a_life_that_was_cancelled_before_it_began_is_lived_all_the_same(make_house, kind, monkeypatch):
+    """When the loop is shut down in the moment of a start, whoever starts ends what it started."""
+    house = await make_house(kind)
+    run = await house.build({"command": ["sleep", "1000"]})
+    lives = []
+    create_task = asyncio.get_running_loop().create_task
+
+    def cancelled_task(coro, **options):
+        task = create_task(coro, **options)
+        if options.get("name") == "process sandbox":
+            task.cancel()
+            lives.append(task)
+            starting.cancel()
+        return task
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "create_task", cancelled_task)
+    starting = asyncio.ensure_future(run.builder.start_sandbox())
+
+    await asyncio.wait([starting])
+
+    assert (starting.cancelled(), [life.cancelled() for life in lives]) == (True, [True])
+    await house.check_dead(run)
+    assert zombies() == []
+    assert not (run.owner.folder / "sandbox").exists()

@@ -237,6 +237,25 @@ async def test_mounted_file_system_is_not_entered(tmp_path, monkeypatch):
     assert sorted(path.name for path in top.rglob("*")) == ["mounted", "precious"]
 
 
+async def test_what_is_mounted_over_the_folder_is_not_emptied(tmp_path, need):
+    """A task that may mount something over its own folder does not get it emptied."""
+    precious, top = tmp_path / "precious", tmp_path / "top"
+    for folder in (precious, top):
+        folder.mkdir()
+    (precious / "file").write_text("x")
+    mounted = subprocess.run([need("mount"), "--bind", precious, top], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"nothing can be mounted here: {mounted.stderr.strip()}")
+
+    try:
+        with pytest.raises(NonFatalInternalError, match="Device or resource busy"):
+            await remove_folder(top)
+    finally:
+        subprocess.run([need("umount"), top], check=True)
+
+    assert (precious / "file").read_text() == "x"
+
+
 async def test_what_cannot_be_removed_is_named_and_the_rest_is_gone(tmp_path, monkeypatch):
     """The error says what is left and why, not what follows from it."""
     top = tmp_path / "top"

@@ -9,6 +9,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,7 @@ async def test_nothing_stays_open(tmp_path):
 
     for number in range(20):
         pipe = Pipe()
-        log = TaskLog(lambda number=number: tmp_path / str(number))
+        log = TaskLog(partial(tmp_path.joinpath, str(number)))
         pipe.write(b"output")
         drain = asyncio.create_task(log.drain(pipe.reading))
         reader = log.reader()

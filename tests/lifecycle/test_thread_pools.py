@@ -7,7 +7,6 @@ import weakref
 
 import pytest
 
-from stagecall.lifecycle import threads as module
 from stagecall.lifecycle.context import run_on_loop
 from stagecall.lifecycle.offload import offload
 from stagecall.lifecycle.threads import POOL, ThreadPool
@@ -63,7 +62,7 @@ async def test_call_that_gets_no_thread_fails_and_leaves_the_bound_as_it_was(mon
     """Where the system gives no thread the caller hears of it, and the next call finds its place."""
     pool = ThreadPool(size=1)
     with monkeypatch.context() as refused:
-        refused.setattr(module.threading, "Thread", NoThread)
+        refused.setattr(threading, "Thread", NoThread)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             pool.submit(print, "never")
 
@@ -75,8 +74,8 @@ async def test_call_that_gets_no_thread_of_its_own_waits_for_another(monkeypatch
     pool, go_on = ThreadPool(size=2), threading.Event()
     first = pool.submit(go_on.wait, BOUND)
     with monkeypatch.context() as refused:
-        refused.setattr(module.threading, "Thread", NoThread)
+        refused.setattr(threading, "Thread", NoThread)
         second = pool.submit(max, 1, 2)
     go_on.set()
 
-    assert await asyncio.wait_for(asyncio.gather(first.future, second.future), BOUND) == [True, 2]
+    assert list(await asyncio.wait_for(asyncio.gather(first.future, second.future), BOUND)) == [True, 2]

@@ -97,7 +97,7 @@ class Scripted(Plugin):
 
 def task_plugin_class(lifecycle: Lifecycle = TASK_RUN, **hooks: Callable[..., Any]) -> type[TaskPlugin]:
     """Return a class whose hooks are these functions."""
-    return type("Made", (TaskPlugin,), {n: _method(f) for n, f in hooks.items()}, lifecycle=lifecycle)  # type: ignore[call-overload, no-any-return]
+    return type("Made", (TaskPlugin,), {n: _method(f) for n, f in hooks.items()}, lifecycle=lifecycle)
 
 
 def _method(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import selectors
+import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from unittest import mock
@@ -38,6 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.now = 0.0
         self.turns = 0
         self.expected: set[Job] = set()
+        self.hanging: list[Job] = []
         self.problems: list[dict[str, Any]] = []
         super().__init__(_JumpingSelector(self))
         self.set_exception_handler(lambda _, context: self.problems.append(context))
@@ -45,6 +47,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """The virtual time in seconds."""
         return self.now
+
+    def expect_again(self) -> None:
+        """Wait for the threads that hung: they have been released."""
+        self.expected.update(job for job in self.hanging if not job.future.done())
+        self.hanging.clear()
 
     def turn(self, times: int = 1) -> None:
         """From outside: let what is ready run, and what that makes ready, so many times; the clock stands still."""
@@ -58,7 +65,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.run_forever()
 
 
-class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+class _JumpingSelector(selectors.DefaultSelector):
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
         self._loop = loop
@@ -120,15 +127,17 @@ def expecting_threads() -> Any:
     return mock.patch.object(ThreadPool, "_submit", submit_and_expect)
 
 
-def expect_no_more(loop: asyncio.AbstractEventLoop) -> None:
-    """From a thread: tell the loop that the call it runs will not come back by itself."""
+def hang(loop: asyncio.AbstractEventLoop, released: threading.Event) -> None:
+    """From a thread: hang until released, while the loop expects the thread no more; see `VirtualLoop.expect_again`."""
     call = CURRENT.get()
 
     def forget() -> None:
-        if isinstance(loop, VirtualLoop) and call is not None and call.job is not None:
+        if isinstance(loop, VirtualLoop) and call is not None and call.job is not None and not released.is_set():
             loop.expected.discard(call.job)
+            loop.hanging.append(call.job)
 
     loop.call_soon_threadsafe(forget)
+    released.wait(THREAD_SECONDS)
 
 
 async def sleep_for_thread(seconds: float) -> None:

@@ -14,7 +14,7 @@ from stagecall.specs.lifecycle_yaml import lifecycle_document
 from stagecall.specs.rules import RULES
 from stagecall.worker.cli import main
 from stagecall.worker.cli.errors import guarded
-from stagecall.worker.runtime import Runtime
+from stagecall.worker.runtime import DEFAULT_PLUGINS, Runtime
 
 MOCK = '{"payload": {"function": "true"}}'
 
@@ -233,7 +233,7 @@ def test_everything_installed_is_listed(say, kind):
     """Each engine and plugin has a line, and a page with its documentation on demand."""
     names = {
         "engines": ["mock", "process", "script"],
-        "plugins": sorted(stagecall.worker.runtime.DEFAULT_PLUGINS),
+        "plugins": sorted(DEFAULT_PLUGINS),
     }[kind]
 
     overview = say(kind)

@@ -110,7 +110,8 @@ async def test_a_terminal_gets_lines_made_fit_for_it():
 
 async def test_preview_is_the_line_that_is_not_complete():
     """A prompt or progress bar without newline is shown without waiting for its end, and forgotten then."""
-    written, previews = Written(), []
+    written = Written()
+    previews: list[object] = []
     transcript = Transcript(written, terminal=True, preview=previews.append)
 
     await transcript.follow(log_of(b"10 %\r\x1b[31m20", b" %\r", b"\nname:\t"))

@@ -1,6 +1,7 @@
 """The worker's configuration file: what it may hold, what it means, and how it says no."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from stagecall.worker.cli.config import Available, WorkerConfig, read_config
 from stagecall.worker.cli.exits import Problem
 from stagecall.worker.runtime import DEFAULT_PLUGINS
 
-TEXT = {"type": "string"}
+TEXT: dict[str, Any] = {"type": "string"}
 AVAILABLE = Available(
     engines={"mock": {}, "process": {"cgroup": TEXT}, "script": {"command": {**TEXT, "required": True}}},
     plugins={name: {} for name in DEFAULT_PLUGINS}

@@ -12,6 +12,14 @@ from importlib import import_module
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; `arguments` are those of the process by default."""
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # while modules were imported: later `guarded` takes it
+        print("stagecall: interrupted", file=sys.stderr)
+        return 4
+
+
+def _main(arguments: Sequence[str]) -> int:
     for module in ("click", "rich"):
         try:
             import_module(module)
@@ -23,4 +31,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
     from .app import run_command
 
-    return run_command(sys.argv[1:] if arguments is None else arguments)
+    return run_command(arguments)
