@@ -159,7 +159,7 @@ class Barrier:
             if call.outcome is None:
                 self._ended(call, value, None)
             else:
-                self._came_late(call, {"disposed": await _dispose_late(call, value)})
+                self._came_late(call, {"disposed": await self._dispose_late(call, value)})
 
     def _ended(self, call: Call, value: object, error: BaseException | None) -> None:
         if call.outcome is not None:
@@ -232,6 +232,20 @@ class Barrier:
         why = "overran its time" if call.timed_out else "was cancelled"
         self._finish(call, {**RETURNED[Outcome.ABANDONED], "error": f"{why} and did not end"})
 
+    async def _dispose_late(self, call: Call, value: object) -> str | None:
+        """Dispose what an abandoned call returned after all, as nobody else will.
+
+        Return how that went, None if there is nothing to dispose.
+        """
+        if call.late is None or value is None:
+            return None
+        try:
+            async with asyncio.timeout(self._limits.dispose_budget):
+                await call.late(value)
+        except BaseException as error:  # nothing waits for this any more; the trace is told
+            return describe(error)
+        return "ok"
+
     def _came_late(self, call: Call, detail: Mapping[str, Any]) -> None:
         self._recorder.record(Kind.LATE, call.plugin, call.name, detail)
 
@@ -248,17 +262,6 @@ _LEFT_BEHIND: set[asyncio.Task[None]] = set()
 def _stop() -> Generator[None, None, None]:
     """Stop until the task takes its next step."""
     yield
-
-
-async def _dispose_late(call: Call, value: object) -> str | None:
-    """Dispose what an abandoned call returned after all, as nobody else will; return how that went, None if there is nothing."""
-    if call.late is None or value is None:
-        return None
-    try:
-        await call.late(value)
-    except BaseException as error:  # nothing waits for this any more; the trace is told
-        return describe(error)
-    return "ok"
 
 
 def _outcome(call: Call, error: BaseException | None) -> Outcome:

@@ -1,6 +1,7 @@
 """What the command says about itself, about lifecycles, traces and schemas, and how it says no."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -291,6 +292,43 @@ def test_a_reader_that_had_enough(here):
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "# Wor", "")
+
+
+@pytest.mark.parametrize("command", ["check", "schema --engine mock", "--help"])
+def test_a_reader_that_is_gone_before_the_first_line(command):
+    """Nobody who reads is no verdict: the exit code is 0, as if all had been read."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    done = subprocess.run(
+        [sys.executable, "-m", "stagecall", *command.split()],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_ctrl_c_while_modules_are_imported(monkeypatch, capsys):
+    """Before there is anything to abort, an interrupt is a line and the exit code 4, without a traceback."""
+
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stagecall.worker.cli.import_module", interrupted)
+
+    code = main(["check"])
+
+    assert (code, capsys.readouterr().err) == (4, "stagecall: interrupted\n")
+
+
+def test_messages_cannot_command_the_terminal(say):
+    """The name of a file may hold escape sequences; the message about it does not."""
+    said = say("check", "a\x1b[2J\x1b[31mb.yml")
+
+    assert (said.code, said.err) == (2, "stagecall: ab.yml: No such file or directory\n")
 
 
 def test_options_may_stand_before_the_command(say):

@@ -258,6 +258,30 @@ def test_nothing_runs_if_one_definition_is_bad(here):
     assert not (here / "out").exists()
 
 
+def test_results_that_are_lost_are_told(here):
+    """Where standard output cannot be written, the run goes to its end, and the exit code is 4."""
+    file = mock(here, "t.json", "true")
+    command = [*COMMAND, "run", file, "--engine", "mock", "--json", "--out", "out"]
+
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, cwd=here, stdout=full, stderr=subprocess.PIPE, timeout=BOUND)
+
+    assert done.returncode == 4
+    assert done.stderr.endswith(b"stagecall: standard output: No space left on device\n")
+    assert json.loads((here / "out/run.json").read_text())["summary"]["resolution"] == "completed"
+
+
+def test_an_empty_out_is_no_folder(here):
+    """A variable that is not set must not make the current folder the output folder."""
+    done = stagecall("run", mock(here, "t.json", "true"), "--engine", "mock", "--out", "", cwd=here)
+
+    assert (done.code, done.err) == (
+        2,
+        "stagecall: --out: is empty; name a folder, `.` for the current one\n",
+    )
+    assert [path.name for path in here.iterdir()] == ["t.json"]
+
+
 def test_a_reader_that_had_enough_ends_nothing(here):
     """`stagecall run ... | head -1` drives the run to its end, without a word about the pipe."""
     file = task(

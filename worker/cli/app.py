@@ -12,7 +12,7 @@ import attrs
 import click
 
 from ...specs.schemas import did_you_mean
-from .errors import guarded
+from .errors import guarded, reader_may_go
 from .exits import Problem
 from .installed import installed, worker_config
 from .logs import Logs
@@ -47,12 +47,20 @@ def run_command(arguments: Sequence[str]) -> int:
 
 
 class _Group(click.Group):
-    """Commands; an unknown one is answered with the nearest."""
+    """Commands; an unknown one is answered with the nearest, a reader who is gone is not click's to judge."""
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             ctx.fail(f'unknown command "{args[0]}"; {did_you_mean(args[0], self.commands)}')
         return super().resolve_command(ctx, args)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with reader_may_go():  # of --help and --version
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with reader_may_go():
+            return super().invoke(ctx)
 
 
 def _common(function: F) -> F:
@@ -148,6 +156,8 @@ def run(
     from .output import Streams
     from .run import run_batch
 
+    if out == "":  # an unset variable of a script, which does not mean the current folder
+        raise Problem("--out: is empty; name a folder, `.` for the current one")
     jobs = load_jobs(tasks, None if out is None else Path(out))
     worker = worker_config(config, engine)
     prepare_folders(jobs)

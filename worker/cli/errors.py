@@ -5,14 +5,29 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
 from ...lifecycle.errors import ConfigurationError, LifecycleError, StagecallError
 from ...specs.schemas import SchemaError
 from ...specs.slugs import new_slug
+from .escapes import colourless, harmless
 from .exits import Exit, Problem
+
+
+class ReaderGone(Exception):
+    """A broken pipe that click does not see: it would end the program with 1, which is a verdict of `check`."""
+
+
+@contextmanager
+def reader_may_go() -> Iterator[None]:
+    """Raise ReaderGone for a broken pipe."""
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderGone from error
 
 
 def guarded(function: Callable[[], int], debugging: Callable[[], bool]) -> int:
@@ -29,7 +44,7 @@ def guarded(function: Callable[[], int], debugging: Callable[[], bool]) -> int:
         return _told(Exit.EXCEPTION, str(error))
     except (KeyboardInterrupt, click.Abort):
         return _told(Exit.EXCEPTION, "interrupted")
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGone):
         return _reader_gone()
     except Exception as error:
         return _unforeseen(error, debugging())
@@ -58,5 +73,5 @@ def _unforeseen(error: Exception, debugging: bool) -> int:
 
 def _told(code: Exit, *lines: str) -> int:
     for line in lines:
-        print(f"stagecall: {line}", file=sys.stderr)
+        print(f"stagecall: {colourless(harmless(line))}", file=sys.stderr)
     return code

@@ -3,12 +3,14 @@
 A terminal may be paused, a pipe's reader may sleep: the loop that drives the runs must not wait for either.
 So the loop only hands text over, the log's reader waits for its turn without blocking, and the thread redraws
 the stage line while nothing comes. A reader that went away (`| head`) is no error: what it no longer wants is
-dropped, and the runs go on.
+dropped, and the runs go on. They do so too where the results cannot be written, on a full disk; that is told in
+the end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import queue
 import select
@@ -18,6 +20,8 @@ from contextlib import suppress
 
 import attrs
 
+from ...lifecycle.errors import NonFatalInternalError
+
 TICK_SECONDS = 0.1
 """How often the stage line is drawn anew."""
 
@@ -26,6 +30,9 @@ PATIENCE_SECONDS = 1.0
 
 MAX_ITEMS = 64
 """The most that is written before the stage line is drawn again."""
+
+_GONE = (errno.EPIPE, errno.EIO)
+"""The reader has had enough, the terminal is gone."""
 
 Picture = Callable[[int, int], Sequence[str]]
 """Called with columns and rows; returns the lines to show at the bottom, none as wide as the terminal."""
@@ -87,7 +94,10 @@ class Screen:
         self._hurried = True
 
     async def close(self) -> None:
-        """Write what is left, remove the stage line, and stop. Raises: what went wrong in drawing it."""
+        """Write what is left, remove the stage line, and stop.
+
+        Raises: NonFatalInternalError if results are lost; what went wrong in drawing.
+        """
         assert self._closed is not None, "close() without start()"
         self._queue.put(_END)
         while not self._closed.done():
@@ -143,15 +153,17 @@ class Screen:
         return f"\r{up}\x1b[J".encode() if drawn else b""
 
     def _put(self, fd: int, data: bytes) -> None:
-        """Write all of `data`, unless the reader is gone."""
+        """Write all of `data`, unless the reader is gone, or nothing more can be written."""
         view = memoryview(data)
         while view and fd not in self._gone:
             try:
                 view = view[os.write(fd, view) :]
             except BlockingIOError:
                 select.select([], [fd], [], TICK_SECONDS)
-            except OSError:  # EPIPE: the reader has had enough; EIO: the terminal is gone
+            except OSError as error:
                 self._gone.add(fd)
+                if fd == self._results and error.errno not in _GONE:
+                    self._error = NonFatalInternalError(f"standard output: {error.strerror}")
 
     def _tell(self, items: Sequence[_Item]) -> None:
         waiting = [item.written for item in items if item.written is not None]
