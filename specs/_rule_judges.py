@@ -177,6 +177,8 @@ def disposed_once(reading: Reading) -> Found:
     for call in disposals:
         if call.plugin not in owed:
             yield call.began, f"plugin {call.plugin!r} was disposed although no task plugin of it was created"
+        if call.plugin not in reading.declared:
+            yield call.began, f"plugin {call.plugin!r} was disposed, and the run declares none of that name"
     declared = list(reading.declared)
     places = [declared.index(call.plugin) for call in disposals if call.plugin in declared]
     if places != sorted(places, reverse=True):

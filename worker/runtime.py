@@ -26,7 +26,7 @@ from ..specs.task import TaskDefinition, TaskInfo
 from .environment import LocalEnvironment
 from .task_run import ENGINE, Reporter, TaskRun, owner_of
 
-Plugins = Mapping[str, Mapping[str, Any]] | Iterable[Plugin]
+Plugins = Mapping[str, Mapping[str, Any] | None] | Iterable[Plugin]
 """Plugins by name with their configuration, or plugin objects in order."""
 
 Action = Callable[[TaskRun], Awaitable[None]]

@@ -90,6 +90,7 @@ class MarkerCell(Cell):
                 )
             if was_killed:
                 break  # by the command; that a look finds nobody must do as a proof
+            self._supervisor.signal_group(signal.SIGCONT)  # the command may have stopped it
             await asyncio.wait([self._supervisor.exited], timeout=LEAVE_SECONDS)
         await ended(self.exited, f"the command below process {self._supervisor.pid}")
 

@@ -211,6 +211,18 @@ async def test_a_stranger_that_holds_the_log_pipe_holds_up_nothing(make_house, k
     ]
 
 
+async def test_a_task_that_stops_its_supervisor_is_killed_all_the_same(make_house):
+    """A supervisor that was stopped goes on when the task is killed, and ends with it."""
+    house = await make_house(ContainmentKind.MARKER, killGrace=0)
+    run = await house.sh("kill -STOP $PPID; setsid sleep 1000 & echo ready; sleep 1000")
+    await run.logged("ready")
+
+    await run.sandbox.kill()
+
+    assert not (await run.result()).success
+    await house.check_dead(run)
+
+
 async def test_a_task_that_kills_its_supervisor_is_killed_all_the_same(make_house):
     """Without the supervisor, session and marker still tell what belongs to the task, which has failed."""
     house = await make_house(ContainmentKind.MARKER)

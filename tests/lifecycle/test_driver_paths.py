@@ -1,10 +1,12 @@
-"""The way of a run along the table: what is called in which stage, and what the run becomes."""
+"""The main path: what is called in which stage, of plugins and of the engine."""
 
-import pytest
+from stagecall.lifecycle.resolution import Resolution
+from stagecall.plugins.base import Plugin
+from stagecall.specs.trace import Kind
 
 from ..support.engine import ScriptedEngine
-from ..support.plugins import HookRecorder, Scripted
-from ..support.runs import hooks, path
+from ..support.plugins import HookRecorder
+from ..support.runs import path
 from ..support.virtual_time import virtual_time
 
 MAIN_PATH = ["prepare", "build", "start", "started", "waiting", "stopped", "finished", "resolved", "dispose"]
@@ -13,12 +15,12 @@ MAIN_PATH = ["prepare", "build", "start", "started", "waiting", "stopped", "fini
 @virtual_time
 async def test_good_task_passes_every_stage_and_hook(make_run):
     """A task that succeeds takes the main path, and each hook is called once, in the order of the table."""
-    recorder = HookRecorder()
-    run = make_run(recorder)
+    recorder, engine = HookRecorder(), ScriptedEngine()
+    run = make_run(recorder, engine=engine)
 
     resolution = await run.wait()
 
-    assert resolution.state == "completed"
+    assert resolution == Resolution("completed")
     assert recorder.calls == [
         ("build_sandbox",),
         ("started",),
@@ -27,6 +29,13 @@ async def test_good_task_passes_every_stage_and_hook(make_run):
         ("dispose",),
     ]
     assert path(run.trace) == MAIN_PATH
+    assert engine.asked == [
+        "new_sandbox_builder",
+        "start_sandbox",
+        "wait_for_result",
+        "dispose_result_set",
+        "dispose_sandbox",
+    ]
 
 
 @virtual_time
@@ -37,7 +46,7 @@ async def test_failed_task_still_reaches_every_hook(make_run):
 
     resolution = await run.wait()
 
-    assert resolution.state == "failed"
+    assert resolution == Resolution("failed")
     assert recorder.calls == [
         ("build_sandbox",),
         ("started",),
@@ -45,3 +54,31 @@ async def test_failed_task_still_reaches_every_hook(make_run):
         ("finished", False),
         ("dispose",),
     ]
+    assert path(run.trace) == MAIN_PATH
+
+
+@virtual_time
+async def test_run_without_plugins_ends_as_completed(make_run):
+    """Nobody judges, so nobody finds fault, and every stage is passed all the same."""
+    run = make_run(exit_code=1)
+
+    resolution = await run.wait()
+
+    assert resolution == Resolution("completed")
+    assert path(run.trace) == MAIN_PATH
+
+
+@virtual_time
+async def test_plugin_that_returns_no_task_plugin_takes_no_part(make_run):
+    """None from new_task_plugin means that a plugin needs no hooks for this task."""
+
+    class Unneeded(Plugin):
+        async def new_task_plugin(self, options):
+            return None
+
+    run = make_run(Unneeded(), HookRecorder())
+
+    resolution = await run.wait()
+
+    assert resolution.success
+    assert [event.plugin for event in run.trace.of(Kind.CREATED, Kind.NOT_CREATED)] == ["hookrecorder"]

@@ -22,6 +22,7 @@ from stagecall.specs.trace import Kind
 from stagecall.worker.runtime import Runtime
 
 from ..support.chaos import CALM, WILD, ChaosEngine, ChaosPlugin, Deed, Foreign, Scene
+from ..support.invented import INVENTED
 from ..support.runs import Surroundings, assert_sound, outcomes
 from ..support.virtual_time import VirtualLoop, expecting_threads
 
@@ -90,7 +91,6 @@ class AnyOrder(RuleBasedStateMachine):
     """Advance, abort, cancel and hurry a run in any order: it only ever moves along the table, and dispose comes once, last."""
 
     lifecycle = TASK_RUN
-    actions: dict[str, Any] = {}  # noqa: RUF012
 
     @initialize(
         data=st.data(),
@@ -98,6 +98,7 @@ class AnyOrder(RuleBasedStateMachine):
         engine=st.one_of(st.just({}), st.dictionaries(st.sampled_from(ENGINE_CALLS), deeds, max_size=2)),
         limits=limits,
         report=st.none() | deeds,
+        scan=deeds,
         broken_observer=st.booleans(),
     )
     def set_up(
@@ -107,6 +108,7 @@ class AnyOrder(RuleBasedStateMachine):
         engine: dict[str, Deed],
         limits: Limits,
         report: Deed | None,
+        scan: Deed,
         broken_observer: bool,
     ) -> None:
         cast = data.draw(casts(self.lifecycle))  # all is drawn before anything is acquired
@@ -124,7 +126,7 @@ class AnyOrder(RuleBasedStateMachine):
             surroundings,
             limits=limits,
             lifecycle=self.lifecycle,
-            actions=self.actions,
+            actions={"scan": lambda run: self.scene.act(scan, run.context)},
         )
         self.mock = mock
         self.seen: list[Any] = []
@@ -284,5 +286,13 @@ class _Broken:
         self.left -= 1
 
 
+class AnyOrderOfInvented(AnyOrder):
+    """The same for a lifecycle with two invented stages: an embedder's own table comes with the same guarantees."""
+
+    lifecycle = INVENTED
+
+
 AnyOrder.TestCase.settings = settings(stateful_step_count=12, report_multiple_bugs=False)
+AnyOrderOfInvented.TestCase.settings = AnyOrder.TestCase.settings
 TestAnyOrder = AnyOrder.TestCase
+TestAnyOrderOfInvented = AnyOrderOfInvented.TestCase

@@ -221,7 +221,7 @@ class Witness:
             say(f"{hook} of {self.name} in {run.stage}")
         late = hook == "dispose" and run.stage != stage.name  # one that was made by an abandoned call
         closed = hook in ("finished", "exception", "dispose")
-        if self.context.log_closed != closed and not late and run.lifecycle is TASK_RUN:
+        if self.context.log_closed != closed and not late:
             say(f"{hook} of {self.name} with the log {'open' if closed else 'closed'}")
         if hook == "exception" and not (self.context.cancelled and args == (run.reason,)):
             say(f"{hook} of {self.name} with {args}, cancelled: {bool(self.context.cancelled)}")

@@ -132,7 +132,12 @@ def hang(loop: asyncio.AbstractEventLoop, released: threading.Event) -> None:
     call = CURRENT.get()
 
     def forget() -> None:
-        if isinstance(loop, VirtualLoop) and call is not None and call.job is not None and not released.is_set():
+        if (
+            isinstance(loop, VirtualLoop)
+            and call is not None
+            and call.job is not None
+            and not released.is_set()
+        ):
             loop.expected.discard(call.job)
             loop.hanging.append(call.job)
 

@@ -171,3 +171,25 @@ def test_a_folder_that_cannot_be_made(here):
 
     with pytest.raises(Problem, match="--out out: File exists"):
         prepare_folders(load_jobs(["hello.yml"], Path("out")))
+
+
+@pytest.mark.parametrize("trace", [True, False])
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_artifacts_that_are_no_folder_are_left_alone(here, kind, trace):
+    """What stands where artifacts would go is refused before the run, and neither followed nor removed."""
+    (here / "mine").mkdir()
+    (here / "mine" / "precious").touch()
+    (here / "out").mkdir()
+    if kind == "link":
+        (here / "out" / "artifacts").symlink_to(here / "mine")
+    else:
+        (here / "out" / "artifacts").touch()
+    if trace:
+        (here / "out" / "run.json").touch()
+
+    with pytest.raises(Problem) as caught:
+        prepare_folders(load_jobs(["hello.yml"], Path("out")))
+
+    assert caught.value.lines == ("--out out: artifacts is no folder; remove it or choose another folder",)
+    assert (here / "mine" / "precious").exists()
+    assert (here / "out" / "run.json").exists() is trace

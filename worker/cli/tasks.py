@@ -142,11 +142,13 @@ def prepare_folders(jobs: Sequence[Job]) -> None:
 
 def _clear(folder: Path) -> None:
     trace, artifacts = folder / "run.json", folder / "artifacts"
+    if os.path.lexists(artifacts) and (artifacts.is_symlink() or not artifacts.is_dir()):
+        raise Problem(f"--out {folder}: artifacts is no folder; remove it or choose another folder")
     if os.path.lexists(trace):
-        if os.path.lexists(artifacts):
+        if artifacts.exists():
             shutil.rmtree(artifacts)
         trace.unlink()
-    elif artifacts.is_dir() and any(artifacts.iterdir()):
+    elif artifacts.exists() and any(artifacts.iterdir()):
         raise Problem(
             f"--out {folder}: has artifacts/ but no run.json, so perhaps no run made it; "
             "remove it or choose another folder"
