@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+from transitions import Machine
+
 from bench.effort import Effort
 from bench.figures import Figure, Result
 from bench.measure import cpu_of, cpu_of_plain, take_turns
@@ -13,7 +15,6 @@ from bench.surroundings import MOCK_TASK, MOCK_TASK_OF_THREE, SUCCESS, THREE, co
 from stagecall.lifecycle.machine import move
 from stagecall.specs.lifecycle import TASK_RUN
 from stagecall.specs.task import TaskDefinition
-from transitions import Machine
 
 AT_ONCE = 100
 TABLE = dict(zip(TASK_RUN.main_path, TASK_RUN.main_path[1:], strict=False))

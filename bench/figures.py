@@ -37,7 +37,9 @@ class Target:
 
 @attrs.frozen
 class Result:
-    """One row as it was measured; `ratio` is that of `value` to the floor, and `beside` tells where the value comes from."""
+    """One row as it was measured; `ratio` is that of `value` to the floor, and `beside` tells where the value
+    comes from.
+    """
 
     value: float
     spread: tuple[float, float]

@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable
 def in_fork(measure: Callable[[], Awaitable[dict[str, float]]]) -> dict[str, float]:
     """Run `measure` on a new loop in a fork of this process and return what it returns.
 
-    Raises: RuntimeError if the fork fails; its traceback is on stderr. Must be called without a running loop or threads.
+    Raises: RuntimeError if the fork fails; its traceback is on stderr. Must be called without a running loop or
+    threads.
     """
     read_end, write_end = os.pipe()
     child = os.fork()

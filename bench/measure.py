@@ -1,4 +1,6 @@
-"""How everything is measured: contenders take turns, A B A B, so that whatever disturbs the machine meets all; the median counts."""
+"""How everything is measured: contenders take turns, A B A B, so that whatever disturbs the machine meets all;
+the median counts.
+"""
 
 from __future__ import annotations
 

@@ -41,10 +41,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench", description="Measure stagecall, each figure beside a bare floor.")
+    parser = argparse.ArgumentParser(
+        prog="bench", description="Measure stagecall, each figure beside a bare floor."
+    )
     parser.add_argument("--json", action="store_true", help="print the JSON only")
     parser.add_argument("--only", action="append", choices=ROWS, metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--quick", action="store_true", help="only see that the rows work; their figures mean nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="only see that the rows work; their figures mean nothing"
+    )
     parser.add_argument("--in-this-process", choices=ROWS, help=argparse.SUPPRESS)
     return parser
 
@@ -56,8 +60,7 @@ def _in_own_process(row: Row, effort: Effort) -> dict[str, Any]:
     try:
         process = subprocess.run(
             program + ["--quick"] * effort.quick,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=ROW_SECONDS,
             check=False,

@@ -17,7 +17,9 @@ Measure = Callable[[Effort], Result | Coroutine[Any, Any, Result]]
 
 @attrs.frozen
 class Row:
-    """One row; `reference` is what the Go worker was measured at, and `reference_ratio` that to the floor that was measured beside it."""
+    """One row; `reference` is what the Go worker was measured at, and `reference_ratio` that to the floor that
+    was measured beside it.
+    """
 
     name: str
     title: str

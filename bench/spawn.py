@@ -1,4 +1,6 @@
-"""Tasks per second on the process engine: what the lifecycle leaves of the speed at which this machine starts processes."""
+"""Tasks per second on the process engine: what the lifecycle leaves of the speed at which this machine starts
+processes.
+"""
 
 from __future__ import annotations
 
@@ -76,12 +78,19 @@ async def _contained(effort: Effort, at_once: int) -> Result:
         if not samples:
             raise UnavailableError("tasks can be contained neither by control groups nor by markers here")
         best, *others = samples
-        bare = {"trampoline": rate_of(_trampoline, times, at_once), "python": rate_of(_python, times, at_once)}
+        bare = {
+            "trampoline": rate_of(_trampoline, times, at_once),
+            "python": rate_of(_python, times, at_once),
+        }
         series = await take_turns(samples | bare, effort.rounds)
     beside = [
         Figure(f"containment {best}: the figure of this row", series[best].median, "/s"),
         *(Figure(f"containment {kind}", series[kind].median, "/s") for kind in others),
-        Figure("bare starts of python -I -S, which is what supervises a marked task", series["python"].median, "/s"),
+        Figure(
+            "bare starts of python -I -S, which is what supervises a marked task",
+            series["python"].median,
+            "/s",
+        ),
     ]
     floor = "a bare trampoline: /bin/sh waits for a line, then becomes the command"
     return Result.of(series[best], floor, series["trampoline"], "/s", tuple(beside))

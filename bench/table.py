@@ -1,4 +1,6 @@
-"""The table for people, on stderr: with rich where it is installed, else plain; below it what each figure is made of."""
+"""The table for people, on stderr: with rich where it is installed, else plain; below it what each figure is
+made of.
+"""
 
 from __future__ import annotations
 

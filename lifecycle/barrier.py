@@ -1,8 +1,9 @@
 """Everything a run has under way: starts calls side by side, waits for all of them, and bounds every wait.
 
-A call ends in one of five ways (`Outcome`). It returns or raises by itself; it overruns its budget or is cancelled after an abort and then
-ends within `abandon_grace`; or it does not even then, and is abandoned: fenced, named in the trace, and from then on nothing waits for it. A failed
-call never cancels its siblings. One timer serves all budgets of a run, since most never expire.
+A call ends in one of five ways (`Outcome`). It returns or raises by itself; it overruns its budget or is cancelled
+after an abort and then ends within `abandon_grace`; or it does not even then, and is abandoned: fenced, named in
+the trace, and from then on nothing waits for it. A failed call never cancels its siblings. One timer serves all
+budgets of a run, since most never expire.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Barrier:
         self._timer: asyncio.TimerHandle | None = None
         self._pending: list[Call] | None = None
         self._awaited = 0
-        self.open: dict[Call, None] = {}
+        self.open: list[Call] = []
 
     def run(self, calls: Sequence[Call]) -> Awaitable[None]:
         """Start `calls`, each once those it comes `after` have ended; await until all have.
@@ -55,7 +56,9 @@ class Barrier:
         Raises: LifecycleError if a barrier is under way already.
         """
         if self._gate is not None:
-            raise LifecycleError("a stage's action is one call already: it makes none of its own through the run")
+            raise LifecycleError(
+                "a stage's action is one call already: it makes none of its own through the run"
+            )
         self._expect(calls)
         if any(call.after for call in calls):
             self._pending = list(calls)
@@ -87,18 +90,18 @@ class Barrier:
 
     def start(self, call: Call) -> None:
         """Begin a call in a task of its own."""
-        self.open[call] = None
+        self.open.append(call)
         self._recorder.record(Kind.CALL, call.plugin, call.name)
         if call.budget is not None:
             call.deadline = self._loop.time() + call.budget
             self._wake_at(call.deadline)
         execution = self._execute(call)
         execution.send(None)  # up to its first stop: there it goes on, even if its task is cancelled at once
-        call.task = self._loop.create_task(execution)
+        call.task = self._loop.create_task(execution, name=call.name)
 
     def adopt(self, call: Call, task: asyncio.Task[Any]) -> None:
         """Count a task that runs already as a call; cancelling the task ends it without error."""
-        self.open[call] = None
+        self.open.append(call)
         call.task, call.begun = task, True
         self._recorder.record(Kind.CALL, call.plugin, call.name)
         task.add_done_callback(partial(self._adopted_ended, call))
@@ -182,7 +185,7 @@ class Barrier:
             self._ended(call, None, task.exception())
 
     def _finish(self, call: Call, detail: Mapping[str, Any]) -> None:
-        del self.open[call]
+        self.open.remove(call)
         self._recorder.record(Kind.RETURN, call.plugin, call.name, detail)
         if call.outcome is not Outcome.OK:
             self._owner.call_failed(call)
@@ -210,7 +213,9 @@ class Barrier:
         expired = [
             call
             for call in self.open
-            if call.deadline is not None and call.deadline <= now and call.begun  # without any time they begin, too
+            if call.deadline is not None
+            and call.deadline <= now
+            and call.begun  # without any time they begin, too
         ]
         for call in expired:
             if call.cancelling:
@@ -228,7 +233,8 @@ class Barrier:
             _LEFT_BEHIND.add(call.task)
             call.task.add_done_callback(_LEFT_BEHIND.discard)
             if call.late is None:
-                asyncio._unregister_task(call.task)  # the end of the program, which waits for all tasks, need not for this
+                # The end of the program, which waits for all tasks, need not for this.
+                asyncio._unregister_task(call.task)
         why = "overran its time" if call.timed_out else "was cancelled"
         self._finish(call, {**RETURNED[Outcome.ABANDONED], "error": f"{why} and did not end"})
 

@@ -1,7 +1,8 @@
-"""One call of a hook or of the engine: it runs in a task of its own, and whatever it raises becomes a value inside that task.
+"""One call of a hook or of the engine: it runs in a task of its own, and whatever it raises becomes a value
+inside that task.
 
-SystemExit and KeyboardInterrupt would leave a task through the event loop and end the program, and a stray CancelledError would look like a
-cancellation of the run; here all three are only what a hook did.
+SystemExit and KeyboardInterrupt would leave a task through the event loop and end the program, and a stray
+CancelledError would look like a cancellation of the run; here all three are only what a hook did.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ _ASYNC = inspect.CO_COROUTINE
 class Call:
     """What is called, for whom, and how it ended; `outcome` is None while it has not.
 
-    `plugin` is None for engine calls and the run's own steps. `after` names the plugins whose call in the same barrier must end first. `budget` is in
-    seconds, None for no bound. `late` takes what the call returns after it was abandoned.
+    `plugin` is None for engine calls and the run's own steps. `after` names the plugins whose call in the same
+    barrier must end first. `budget` is in seconds, None for no bound. `late` takes what the call returns after it
+    was abandoned.
     """
 
     name: str
@@ -80,7 +82,8 @@ class Call:
                 if self.outcome is not None or (not self.reserved and POOL.withdraw(self.job)):
                     self.job.future.cancel()  # nobody waits for the thread, or there is none
                     raise
-                # A thread cannot be interrupted. What it waits for on the loop can; then it has abandon_grace to come back.
+                # A thread cannot be interrupted. What it waits for on the loop can; then it has abandon_grace
+                # to come back.
                 for work in self.loop_work or ():
                     work.cancel()
         return self.job.future.result()
@@ -97,7 +100,8 @@ CURRENT: contextvars.ContextVar[Call | None] = contextvars.ContextVar("stagecall
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Return whether calling `function` gives a coroutine, without the cost of `inspect` for plain functions and methods.
+    """Return whether calling `function` gives a coroutine, without the cost of `inspect` for plain functions
+    and methods.
 
     >>> is_async(asyncio.sleep), is_async(print)
     (True, False)

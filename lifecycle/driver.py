@@ -1,8 +1,8 @@
 """The driver: takes one run from stage to stage along its lifecycle's table, and to dispose, whatever happens.
 
-`Run` knows stages, calls, errors and aborts; what a stage's action does is a method of the subclass with the action's name
-(`worker/task_run.py`). So there are three places to read: the table says what comes when, the subclass what it does, this module why it
-cannot come otherwise.
+`Run` knows stages, calls, errors and aborts; what a stage's action does is a method of the subclass with the
+action's name (`worker/task_run.py`). So there are three places to read: the table says what comes when, the
+subclass what it does, this module why it cannot come otherwise.
 """
 
 from __future__ import annotations
@@ -38,12 +38,17 @@ class HookTimeoutError(FatalInternalError):
 
 
 class RuleBrokenError(LifecycleError):
-    """In strict mode: the trace of a run breaks an ordering rule. A defect of the library or of an action of your own; please report it."""
+    """In strict mode: the trace of a run breaks an ordering rule.
+
+    A defect of the library or of an action of your own; please report it.
+    """
 
 
-@attrs.frozen
+@attrs.frozen(weakref_slot=False)
 class Participant:
-    """One whose hooks are called: `hooks` names those it overrides, `after` those whose calls come first, directly or through others."""
+    """One whose hooks are called: `hooks` names those it overrides, `after` those whose calls come first,
+    directly or through others.
+    """
 
     name: str
     target: Any
@@ -117,19 +122,26 @@ class Run:
         return self._recorder.trace
 
     def observe(self, observer: Observer) -> None:
-        """Call `observer` with every event from now on, before any hook that follows it; it must only append to memory."""
+        """Call `observer` with every event from now on, before any hook that follows it; it must only append to
+        memory.
+        """
         self._recorder.observe(observer)
 
     async def wait(self) -> Resolution:
         """Drive the run through dispose and return what it became; a second waiter joins the first.
 
-        The first waiter owns the run: if its task is cancelled, the run is aborted with worker-shutdown, disposed, and the cancellation is
-        raised then. A later waiter that is cancelled only stops waiting.
-        Raises: what a hook raised that is no Exception (SystemExit, KeyboardInterrupt and CancelledError excepted), after dispose.
+        The first waiter owns the run: if its task is cancelled, the run is aborted with worker-shutdown, disposed,
+        and the cancellation is raised then. A later waiter that is cancelled only stops waiting.
+        Raises: what a hook raised that is no Exception (SystemExit, KeyboardInterrupt and CancelledError excepted),
+        after dispose.
         """
         if not self._begun:
             self._begin()
-            await self._drive()
+            try:
+                await self._drive()
+            except BaseException as error:  # a defect of this library: whoever joined must learn of it
+                self._raise = self._raise or error
+            self._let_go()
             if self._cancelled is not None:
                 raise self._cancelled
         elif asyncio.get_running_loop() is not self.loop:
@@ -141,7 +153,8 @@ class Run:
     def abort(self, reason: ExceptionReason | str = ExceptionReason.CANCELED) -> bool:
         """End the run as an exception with `reason`, from any thread; the first reason wins.
 
-        Returns whether this abort decides: False if another came first or the resolution is final. Raises: ValueError for an unknown reason.
+        Returns whether this abort decides: False if another came first or the resolution is final. Raises:
+        ValueError for an unknown reason.
         """
         reason = ExceptionReason(reason)
         with _DECIDING:
@@ -165,7 +178,9 @@ class Run:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Abort with worker-shutdown what has not ended, and dispose; a run that was never waited for will do nothing."""
+        """Abort with worker-shutdown what has not ended, and dispose; a run that was never waited for will do
+        nothing.
+        """
         self.abort(ExceptionReason.WORKER_SHUTDOWN)
         if not self._begun:
             return
@@ -240,23 +255,33 @@ class Run:
         assert self.resolution is not None
         return self.resolution
 
+    def _let_go(self) -> None:
+        self._over = True
+        if self._joined is not None:
+            self._joined.set_result(None)
+
     async def _drive(self) -> None:
         stages, stage = self.lifecycle.by_name, self.lifecycle.initial
-        try:
-            while (destination := self._leave(stage)) is not None:
-                move(self, self.lifecycle, destination)
-                stage = stages[destination]
-                await self._perform(stage)
-            self._barrier.close()
-            self.record(Kind.END)
-            self.ended()
-            self._check_rules()
-        except BaseException as error:  # a defect of this library: the waiters must learn of it
-            self._raise = self._raise or error
-        finally:
-            self._over = True
-            if self._joined is not None:
-                self._joined.set_result(None)
+        while (destination := self._leave(stage)) is not None:
+            move(self, self.lifecycle, destination)
+            stage = stages[destination]
+            try:
+                if stage.action is not None and not self._astray:
+                    await self.action(stage.action)()
+                if stage.hook is not None and not stage.action_calls_hook and not self._astray:
+                    await self._call_hooks(stage, stage.hook)
+                if (self._background or self._aborting) and not self._astray and self._settles(stage):
+                    await self._join_background(self._limits.hook_timeout)
+            except GeneratorExit:
+                raise  # the loop that drove the run is gone
+            except asyncio.CancelledError as error:  # while an action waited for something that is no call
+                self.interrupted(error)
+            except BaseException as error:  # no defect of an action may skip the stages that follow
+                self.fail(error, stage.action or stage.name)
+        self._barrier.close()
+        self.record(Kind.END)
+        self.ended()
+        self._check_rules()
 
     def entered(self, source: str) -> None:
         """Record a move; the machine calls this within it."""
@@ -279,21 +304,6 @@ class Run:
     def _astray(self) -> bool:
         """Whether the run is to become an exception, and its stage to do no more than end."""
         return self.resolution is None and (bool(self.failures) or self.aborted is not None)
-
-    async def _perform(self, stage: Stage) -> None:
-        try:
-            if stage.action is not None and not self._astray:
-                await self.action(stage.action)()
-            if stage.hook is not None and not stage.action_calls_hook and not self._astray:
-                await self._call_hooks(stage, stage.hook)
-            if (self._background or self._aborting) and not self._astray and self._settles(stage):
-                await self._join_background(self._limits.hook_timeout)
-        except GeneratorExit:
-            raise  # the loop that drove the run is gone
-        except asyncio.CancelledError as error:  # while an action waited for something that is no call
-            self.interrupted(error)
-        except BaseException as error:  # no defect of an action may skip the stages that follow
-            self.fail(error, stage.action or stage.name)
 
     def _settles(self, stage: Stage) -> bool:
         """Whether the stage is the last in which errors count, or a later one but the last of all."""
@@ -379,7 +389,9 @@ class Run:
             )
         if self.loop.time() >= self._spawn_until:
             coro.close()
-            raise LifecycleError("the run ends what it has in the background: nothing more can be spawned now")
+            raise LifecycleError(
+                "the run ends what it has in the background: nothing more can be spawned now"
+            )
         self._background = self._in_background()
         names = {call.name for call in self._background}
         number = next(n for n in range(1, len(names) + 2) if _background_name(name, n) not in names)
@@ -390,7 +402,9 @@ class Run:
         return task
 
     async def _join_background(self, budget: float, *, graced: bool = False) -> None:
-        """Return when nothing runs in the background any more; what still does in `budget` seconds is cancelled then."""
+        """Return when nothing runs in the background any more; what still does in `budget` seconds is cancelled
+        then.
+        """
         self._spawn_until = self.loop.time() + budget
         while not self._astray and (calls := self._in_background()):
             self._barrier.bound(calls, self._spawn_until, graced=graced)
@@ -484,7 +498,9 @@ class Run:
             self.record(Kind.ABORT, detail={"reason": reason.value, "accepted": False})
 
     def _take_abort(self) -> None:
-        """Act on the abort that decides, once: when it is told on the loop, or when it decides, whichever comes first."""
+        """Act on the abort that decides, once: when it is told on the loop, or when it decides, whichever comes
+        first.
+        """
         if self.aborted is None or self._abort_taken:
             return
         self._abort_taken = True
@@ -506,8 +522,11 @@ class Run:
             self._barrier.start(self._aborting)
 
     async def give_up(self) -> None:
-        """Cancel the context, abort the sandbox, end what runs in the background, close the log: the exception stage's action."""
-        assert self.resolution is not None and self.resolution.reason is not None
+        """Cancel the context, abort the sandbox, end what runs in the background, close the log: the exception
+        stage's action.
+        """
+        assert self.resolution is not None
+        assert self.resolution.reason is not None
         self.cancel_context(self.resolution.reason)
         self._halt()
         await self._join_background(self._limits.cancel_grace, graced=True)

@@ -97,7 +97,10 @@ class _Walk:
         return self.left
 
     def _removed_bare(self) -> bool:
-        """Remove the top if it is empty. Raises: OSError if something is mounted over it, which is not to be emptied."""
+        """Remove the top if it is empty.
+
+        Raises: OSError if something is mounted over it, which is not to be emptied.
+        """
         try:
             os.rmdir(self.top)
         except OSError as error:

@@ -61,7 +61,10 @@ class Recorder:
                 observer(event)
             except BaseException as error:  # a CancelledError from here would look like the driver's own
                 raised.append((observer, error))
-        for observer, why in raised:  # once all have seen the event, so that the others see everything in order
+        for (
+            observer,
+            why,
+        ) in raised:  # once all have seen the event, so that the others see everything in order
             self._observers = tuple(other for other in self._observers if other is not observer)
             self._run.tell_worker(why, f"observer {observer!r}")
             self.record(Kind.OBSERVER, detail={"error": describe(why)})

@@ -1,4 +1,6 @@
-"""What each rule looks for: functions that yield the place in the trace, and a sentence, for every way in which it breaks the rule."""
+"""What each rule looks for: functions that yield the place in the trace, and a sentence, for every way in which
+it breaks the rule.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def one_hook_at_a_time(reading: Reading) -> Found:
 
 
 def stage_barrier(reading: Reading) -> Found:
-    """No stage is entered while a call is under way, hooks keep their order, and none is cut off for a sibling's sake."""
+    """No stage is entered while a call is under way, hooks keep their order, and none is cut off for a
+    sibling's sake.
+    """
     for seq, event in reading.of(Kind.MOVE):
         for call in reading.calls:
             may_span = call.name.startswith(SPANNING) and event.stage != reading.lifecycle.final
@@ -94,14 +98,21 @@ def stage_barrier(reading: Reading) -> Found:
                 yield seq, f"{event.stage!r} was entered while {call} was running"
     for index, call in enumerate(reading.hooks):
         for earlier in reading.hooks[:index]:
-            if earlier.name == call.name and earlier.running_at(call.began) and _ordered(reading, earlier, call):
+            if (
+                earlier.name == call.name
+                and earlier.running_at(call.began)
+                and _ordered(reading, earlier, call)
+            ):
                 yield call.began, f"{call} began before that of {earlier.plugin!r} had returned"
         first = () if _reversed(reading, call) else reading.declared.get(str(call.plugin), ())
         for later in reading.hooks[index + 1 :]:
             if later.name == call.name and later.plugin in first:
                 yield call.began, f"{call} began before that of {later.plugin!r}"
         if call.outcome in (Outcome.CANCELLED, Outcome.ABANDONED) and not _called_off(reading, call):
-            yield call.began, f"{call} was {call.outcome} although nobody had aborted the run, nor was it late"
+            yield (
+                call.began,
+                f"{call} was {call.outcome} although nobody had aborted the run, nor was it late",
+            )
 
 
 def _ordered(reading: Reading, earlier: Called, call: Called) -> bool:
@@ -123,7 +134,9 @@ def _called_off(reading: Reading, call: Called) -> bool:
 
 
 def resolution_final(reading: Reading) -> Found:
-    """There is one resolution; it is what aborts, errors and verdicts make of it, and nothing that counts comes after it."""
+    """There is one resolution; it is what aborts, errors and verdicts make of it, and nothing that counts comes
+    after it.
+    """
     outcomes = list(reading.of(Kind.OUTCOME))
     if not outcomes:
         yield len(reading.trace), "the run has no final resolution"
@@ -141,7 +154,10 @@ def resolution_final(reading: Reading) -> Found:
     for seq, event in reading.of(Kind.MOVE):
         provisional = event.stage in provisionals
         if provisional == (seq > place):
-            yield seq, f"{event.stage!r} was entered {'after' if provisional else 'before'} the outcome was final"
+            yield (
+                seq,
+                f"{event.stage!r} was entered {'after' if provisional else 'before'} the outcome was final",
+            )
         if event.stage in reading.lifecycle.exception_stages and final.get("state") != "exception":
             yield seq, f"{event.stage!r} was entered although the run is {final.get('state')}"
     if final.get("state") == "exception" and not reading.lifecycle.exception_stages & reading.entered.keys():
@@ -204,11 +220,16 @@ def log_closed_first(reading: Reading) -> Found:
     reporting = {stage.name for stage in stages if stage.action == "report"}
     for index, report in enumerate(reports):
         if index or report.stage not in reporting or any(hook.running_at(report.began) for hook in hooks):
-            yield report.began, f"the resolution was reported in {report.stage!r}, {index} reports after the first"
+            yield (
+                report.began,
+                f"the resolution was reported in {report.stage!r}, {index} reports after the first",
+            )
 
 
 def created_only(reading: Reading) -> Found:
-    """Hooks are called on task plugins that exist, once, in their own stage; and where a stage was entered, on all of them."""
+    """Hooks are called on task plugins that exist, once, in their own stage; and where a stage was entered, on
+    all of them.
+    """
     stages, seen = reading.lifecycle.hooks, set()
     for call in reading.hooks:
         hooks = reading.created.get(str(call.plugin), frozenset())

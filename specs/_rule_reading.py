@@ -1,4 +1,6 @@
-"""A trace as the rules read it: events with their place, calls from their beginning to their end, plugins as they were declared."""
+"""A trace as the rules read it: events with their place, calls from their beginning to their end, plugins as
+they were declared.
+"""
 
 from __future__ import annotations
 

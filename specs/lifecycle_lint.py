@@ -9,10 +9,7 @@ import attrs
 
 from .lifecycle import Combine, Lifecycle, Order, Stage
 
-
-ONCE = frozenset(
-    {"prepare", "start_sandbox", "wait_for_result", "close_log", "give_up", "report", "dispose"}
-)
+ONCE = frozenset({"prepare", "start_sandbox", "wait_for_result", "close_log", "give_up", "report", "dispose"})
 """The actions of a run that are done at most once, so that what the first has made is not lost."""
 
 CALLERS = {"prepare": ("new_task_plugin", Order.SIDE_BY_SIDE), "dispose": ("dispose", Order.REVERSE)}
@@ -171,9 +168,6 @@ def _exception_edges(lifecycle: Lifecycle) -> Iterator[Finding]:
             yield Finding(
                 "no-exception-edge", name, "an error here would have nowhere to go; add onException"
             )
-    for name in tail:
-        if lifecycle[name].on_exception is not None:
-            yield Finding("exception", name, "follows the exception stage, so no exception edge may leave it")
     (exception,) = lifecycle.exception_stages
     if exception in lifecycle.main_path:
         yield Finding("exception", exception, "is on the main path; it must be entered by onException only")

@@ -114,7 +114,7 @@ class TraceError(ValueError):
     """A stored trace that cannot be read: the message says where it breaks off or what version it is."""
 
 
-@attrs.define
+@attrs.define(weakref_slot=False)
 class Trace(Sequence[Event]):
     """The events of one run in the order they happened, and the instant its clock started.
 

@@ -1,6 +1,7 @@
 """One run of a task: what each stage of the lifecycle's table does with engine, sandbox and plugins.
 
-Read the methods from top to bottom beside the table in `specs/lifecycle.py`; `lifecycle/driver.py` calls them in that order.
+Read the methods from top to bottom beside the table in `specs/lifecycle.py`; `lifecycle/driver.py` calls them in
+that order.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class TaskRun(Run):
         self.builder: SandboxBuilder | None = None
         self.sandbox: Sandbox | None = None
         self.result_set: ResultSet | None = None
-        self._stored: dict[str, Artifact] = {}
+        self._stored: dict[str, Artifact] | None = None
         super().__init__(runtime.lifecycle, runtime.limits, observers, runtime.strict)
 
     @property
@@ -96,7 +97,7 @@ class TaskRun(Run):
     @property
     def artifacts(self) -> list[Artifact]:
         """What was stored, each under its name as it is now."""
-        return list(self._stored.values())
+        return list((self._stored or {}).values())
 
     # The stages' actions
 
@@ -104,21 +105,23 @@ class TaskRun(Run):
         """Validate the payload; create sandbox builder and task plugins side by side."""
         violations = self._runtime.schema.violations(self.info.task.payload)
         calls = [] if violations else [self._builder_call()]
-        creations = [
-            (member, call)
-            for member in self._runtime.manager.members
-            if (call := self._creation_call(member, violations)) is not None
-        ]
-        await self.run_calls([*calls, *(call for _, call in creations)])
+        for member in self._runtime.manager.members:
+            if (call := self._creation_call(member, violations)) is not None:
+                calls.append(call)
+        await self.run_calls(calls)
+        by_name = {member.name: member for member in self._runtime.manager.members}
         for call in calls:
-            self.builder = self._result(call, SandboxBuilder)
-        for member, call in creations:
-            self._created(member, call)
+            if call.plugin is None:
+                self.builder = self._result(call, SandboxBuilder)
+            else:
+                self._created(by_name[call.plugin], call)
         if violations:
             raise MalformedPayloadError(*map(str, violations))
 
     async def start_sandbox(self) -> None:
-        """Start the sandbox; a call that was abandoned in it keeps the builder, and discards it if it fails after all."""
+        """Start the sandbox; a call that was abandoned in it keeps the builder, and discards it if it fails
+        after all.
+        """
         assert self.builder is not None
         builder, budget = self.builder, self._limits.hook_timeout
 
@@ -361,6 +364,7 @@ class TaskRun(Run):
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         """Store an artifact and record it. Raises: NonFatalInternalError."""
         stored = await self._runtime.environment.store.put(self.info, artifact, content)
+        self._stored = self._stored or {}
         self._stored[stored.name] = stored
         detail = attrs.asdict(stored, value_serializer=_plain)
         self.record(

@@ -183,6 +183,28 @@ async def test_all_tasks_of_the_loop_are_cancelled(make_run, where):
     assert_alone()
 
 
+@pytest.mark.parametrize("turns", range(1, 30))
+@virtual_time
+async def test_all_tasks_are_cancelled_at_any_turn(make_run, turns):
+    """Not even a call that is cancelled before its first step is left out: all that was made is disposed."""
+    recorder, engine = HookRecorder(), ScriptedEngine()
+    plugin = Scripted("plugin")
+    run = make_run(recorder, plugin, engine=engine)
+    embedder = asyncio.create_task(run.wait())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.wait([embedder])
+
+    assert (run.stage, run.trace[-1].kind) == ("dispose", Kind.END)
+    assert len(plugin.options) == 1
+    assert recorder.calls.count(("dispose",)) == 1
+    assert engine.asked.count("dispose_sandbox") == len(engine.sandboxes)
+    assert_alone()
+
+
 @virtual_time
 async def test_cancelled_before_it_began(make_run):
     """A task that is cancelled before it ever waited has no run to dispose."""

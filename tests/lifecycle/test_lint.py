@@ -158,7 +158,7 @@ def test_task_run_is_sound():
 
 
 def test_table_with_more_stages_is_sound():
-    """A stage inserted on the main path takes over the edges of the one before it, so the table stays sound."""
+    """A stage inserted on the main path takes over the edges of the one before it: the table stays sound."""
     more = TASK_RUN.insert(Stage("scan", hook="scanned", arguments=("builder",)), after="build")
 
     assert lint(more.insert(Stage("review", hook="reviewed"), after="stopped")) == []

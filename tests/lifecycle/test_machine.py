@@ -105,7 +105,7 @@ def test_unknown_trigger_is_an_illegal_move(lifecycle, trigger):
 
 @pytest.mark.parametrize("trigger", list(TASK_RUN.by_name))
 def test_nothing_moves_from_a_stage_that_the_table_lacks(trigger):
-    """A run that somehow is in a stage of another lifecycle is moved nowhere, and told that nothing is allowed."""
+    """A run that somehow is in a stage of another lifecycle is moved nowhere: nothing is allowed."""
     token = Token("scan")
 
     with pytest.raises(IllegalMoveError, match="allowed: nothing"):

@@ -1,4 +1,6 @@
-"""Whatever engine and plugins do, and whenever a run is aborted or cancelled: every rule holds, and dispose comes once, last."""
+"""Whatever engine and plugins do, and whenever a run is aborted or cancelled: every rule holds, and dispose
+comes once, last.
+"""
 
 import asyncio
 import tempfile
@@ -88,7 +90,9 @@ payloads = st.fixed_dictionaries(
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Advance, abort, cancel and hurry a run in any order: it only ever moves along the table, and dispose comes once, last."""
+    """Advance, abort, cancel and hurry a run in any order: it only ever moves along the table, and dispose
+    comes once, last.
+    """
 
     lifecycle = TASK_RUN
 

@@ -38,7 +38,9 @@ async def defect(*_: object) -> None:
 
 def cast(**more: Callable[..., Any]) -> list[Scripted]:
     """Three plugins with every hook, the last after the first; the middle one does as it is told."""
-    every = dict.fromkeys(("build_sandbox", "started", "finished", "exception", "dispose"), nothing)
+    every: dict[str, Any] = dict.fromkeys(
+        ("build_sandbox", "started", "finished", "exception", "dispose"), nothing
+    )
     return [
         Scripted("red", **every),
         Scripted("green", **{**every, **more}),

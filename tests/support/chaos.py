@@ -1,4 +1,5 @@
-"""Plugins and engines that do at each call what they are told, the worst included, and bear witness of how they were treated.
+"""Plugins and engines that do at each call what they are told, the worst included, and bear witness of how they
+were treated.
 
 A witness does not read the trace. It sees what the driver does to it, so that a trace that lies is found out too.
 """

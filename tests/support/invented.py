@@ -1,6 +1,8 @@
-"""A lifecycle with two invented stages: one with an action and a hook of its own, one whose hooks judge, in reverse order."""
+"""A lifecycle with two invented stages: one with an action and a hook of its own, one whose hooks judge, in
+reverse order.
+"""
 
-from stagecall.specs.lifecycle import TASK_RUN, Combine, Lifecycle, Order, Stage
+from stagecall.specs.lifecycle import TASK_RUN, Combine, Order, Stage
 
 INVENTED = TASK_RUN.insert(
     Stage("scan", action="scan", hook="scanned", arguments=("builder",), does="looks for viruses"),

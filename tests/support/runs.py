@@ -1,4 +1,6 @@
-"""Runs for tests: a real `TaskRun` in surroundings that remember everything, judged by every rule when the test is over."""
+"""Runs for tests: a real `TaskRun` in surroundings that remember everything, judged by every rule when the test
+is over.
+"""
 
 import gc
 import itertools

@@ -1,4 +1,6 @@
-"""A loop whose clock jumps: what waits for a timer waits no time at all, and a wait that nothing will end fails at once."""
+"""A loop whose clock jumps: what waits for a timer waits no time at all, and a wait that nothing will end fails
+at once.
+"""
 
 import asyncio
 import functools

@@ -1,0 +1,270 @@
+"""Plain `def` hooks run in threads of the library's own, which can hang and hold up nobody."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from stagecall.lifecycle import calls
+from stagecall.lifecycle.context import run_on_loop
+from stagecall.lifecycle.errors import ExceptionReason, LifecycleError
+from stagecall.lifecycle.limits import Limits
+from stagecall.lifecycle.threads import ThreadPool
+from stagecall.specs.trace import Kind
+
+from ..support.plugins import Scripted
+from ..support.runs import errors, outcomes
+from ..support.virtual_time import hang, sleep_for_thread, virtual_time
+
+BOUND = 30.0
+"""Real seconds after which a test gives up."""
+
+
+@pytest.fixture
+def release():
+    """What hanging threads wait for; they are let go at the end of the test."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@virtual_time
+async def test_def_hook_runs_in_a_thread_and_async_on_the_loop(make_run):
+    """Only a plain `def` leaves the loop's thread."""
+    seen = {}
+    run = make_run(
+        Scripted("plain", started=lambda sandbox: seen.update(plain=threading.current_thread())),
+        Scripted("coroutine", started=_note(seen)),
+    )
+
+    await run.wait()
+
+    assert seen["coroutine"] is threading.main_thread()
+    assert seen["plain"].name == "stagecall"
+    assert seen["plain"].daemon
+
+
+def _note(seen):
+    async def started(sandbox):
+        seen["coroutine"] = threading.current_thread()
+
+    return started
+
+
+@virtual_time
+async def test_stop_iteration_of_a_def_hook_is_an_error(make_run):
+    """What a future refuses to carry does not get lost."""
+
+    def started(sandbox):
+        next(iter(()))
+
+    run = make_run(Scripted("bad", started=started))
+
+    resolution = await run.wait()
+
+    assert resolution.cause.startswith("started of plugin bad: RuntimeError: a def hook raised StopIteration")
+
+
+@virtual_time
+async def test_hung_thread_is_abandoned_and_gets_only_dispose(make_run, release):
+    """A thread cannot be cancelled: after both graces the run goes on without it, and its place is given away."""
+    loop, disposed = asyncio.get_running_loop(), []
+    run = make_run(
+        Scripted(
+            "hung",
+            started=lambda sandbox: hang(loop, release),
+            exception=disposed.append,
+            dispose=lambda: disposed.append("dispose"),
+        )
+    )
+    loop.call_later(1, run.abort)
+
+    resolution = await run.wait()
+
+    assert loop.time() == 1 + 5 + 1
+    assert resolution.reason is ExceptionReason.CANCELED
+    assert disposed == ["dispose"]
+    assert outcomes(run.trace, "started") == {"hung": "abandoned"}
+    late = asyncio.Event()
+    run.observe(lambda event: late.set())
+    release.set()
+    loop.expect_again()
+    await late.wait()
+    assert [event.plugin for event in run.trace.of(Kind.LATE)] == ["hung"]
+
+
+@virtual_time
+async def test_cancelled_hook_leaves_run_on_loop(make_run):
+    """A thread that waits for the loop is cancelled as a coroutine is: run_on_loop raises CancelledError."""
+    loop, seen = asyncio.get_running_loop(), []
+
+    def started(sandbox):
+        try:
+            plugin.context.run_on_loop(sleep_for_thread(10_000))
+        except BaseException as error:
+            seen.append(type(error))
+            raise
+
+    plugin = Scripted("waits", started=started)
+    run = make_run(plugin)
+    loop.call_later(1, run.abort)
+
+    await run.wait()
+
+    assert seen == [asyncio.CancelledError]
+    assert outcomes(run.trace, "started") == {"waits": "cancelled"}
+    assert loop.time() == 1 + 5
+
+
+@virtual_time
+async def test_coroutine_from_a_cancelled_thread_is_cancelled(make_run, release):
+    """What a `def` returns to be awaited is cancelled if the hook was while its thread ran."""
+    loop, seen = asyncio.get_running_loop(), []
+
+    def started(sandbox):
+        hang(loop, release)
+        return forever()
+
+    async def forever():
+        try:
+            await loop.create_future()
+        finally:
+            seen.append("cancelled")
+
+    def let_go():
+        release.set()
+        loop.expect_again()
+
+    run = make_run(Scripted("waits", started=started))
+    loop.call_later(1, run.abort)
+    loop.call_later(6.5, let_go)
+
+    await run.wait()
+
+    assert seen == ["cancelled"]
+    assert outcomes(run.trace, "started") == {"waits": "cancelled"}
+    assert loop.time() == 6.5
+
+
+async def test_hook_that_never_got_a_thread_never_begins(make_run, monkeypatch, release):
+    """With all threads taken, a hook that waits for one is cancelled at once; dispose has threads of its own."""
+    monkeypatch.setattr(calls, "POOL", ThreadPool(size=1, reserved=1))
+    seen = []
+
+    def started(sandbox):
+        run.abort()
+        release.wait(BOUND)
+
+    run = make_run(
+        Scripted("first", started=started),
+        Scripted("second", started=seen.append, dispose=lambda: seen.append("dispose")),
+        limits=Limits(cancel_grace=0.02, abandon_grace=0.02),
+    )
+
+    await run.wait()
+
+    assert seen == ["dispose"]
+    assert outcomes(run.trace, "started") == {"first": "abandoned", "second": "cancelled"}
+
+
+@virtual_time
+async def test_hung_dispose_keeps_no_other_from_its_thread(make_run, monkeypatch, release):
+    """A dispose that hangs gives its place away when it is abandoned."""
+    monkeypatch.setattr(calls, "POOL", ThreadPool(size=1, reserved=1))
+    loop, seen = asyncio.get_running_loop(), []
+    run = make_run(
+        Scripted("first", dispose=lambda: seen.append("first")),
+        Scripted("second", dispose=lambda: hang(loop, release)),
+    )
+
+    resolution = await run.wait()
+
+    assert resolution.success
+    assert seen == ["first"]
+    assert outcomes(run.trace, "dispose") == {"second": "abandoned", "first": "ok"}
+    assert errors(run.trace)[0][1].startswith("dispose of plugin second: HookTimeoutError")
+
+
+async def test_abandoned_calls_free_their_places(release):
+    """As many calls as the pool has threads may hang: once abandoned they are not in the way of the next."""
+    pool = ThreadPool(size=2, reserved=1)
+    begun = threading.Semaphore(0)
+
+    def stuck():
+        begun.release()
+        release.wait(BOUND)
+
+    hung = [pool.submit(stuck) for _ in range(2)]
+    for _ in hung:
+        assert begun.acquire(timeout=BOUND)
+
+    waiting = pool.submit(int, "7")
+    for job in hung:
+        pool.abandon(job)
+
+    assert await asyncio.wait_for(waiting.future, BOUND) == 7
+
+
+async def test_call_that_has_not_begun_can_be_withdrawn_once(release):
+    """A call that waits for a thread is taken back; one that runs is not."""
+    pool = ThreadPool(size=1, reserved=1)
+    begun = threading.Event()
+    running = pool.submit(lambda: (begun.set(), release.wait(BOUND)))
+    waiting = pool.submit(pytest.fail, "it was withdrawn")
+    assert await asyncio.to_thread(begun.wait, BOUND)
+
+    assert [pool.withdraw(running), pool.withdraw(waiting), pool.withdraw(waiting)] == [False, True, False]
+
+    release.set()
+    await asyncio.wait_for(running.future, BOUND)
+
+
+def test_run_on_loop_says_that_the_loop_is_closed():
+    """A thread that outlives the loop gets a clear error, and its coroutine is closed."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+
+    async def never():
+        pytest.fail("nothing runs on a closed loop")
+
+    with pytest.raises(LifecycleError, match="the run's loop is closed"):
+        run_on_loop(loop, never())
+
+
+HANGING = """
+import asyncio, sys, threading
+from stagecall.lifecycle.limits import Limits
+from stagecall.plugins.base import Plugin, TaskPlugin
+from stagecall.worker.runtime import run_task_sync
+
+class Hanging(TaskPlugin):
+    def started(self, sandbox):
+        threading.Event().wait()
+
+class Stubborn(TaskPlugin):
+    async def started(self, sandbox):
+        while True:
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                pass
+
+class HangingPlugin(Plugin):
+    async def new_task_plugin(self, options):
+        return {"Hanging": Hanging, "Stubborn": Stubborn}[sys.argv[1]]()
+
+limits = Limits(hook_timeout=0.05, abandon_grace=0.05)
+print(run_task_sync({"payload": {}}, engine="mock", plugins=[HangingPlugin()], limits=limits).reason)
+"""
+
+
+@pytest.mark.parametrize("kind", ["Hanging", "Stubborn"])
+def test_hook_that_hangs_does_not_hold_up_the_end_of_the_program(kind, tmp_path):
+    """A program whose hook hangs for ever, in a thread or on the loop, ends as soon as its run is disposed."""
+    done = subprocess.run(
+        [sys.executable, "-c", HANGING, kind], capture_output=True, text=True, timeout=BOUND, cwd=tmp_path
+    )
+
+    assert (done.returncode, done.stdout) == (0, "internal-error\n")
