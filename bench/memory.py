@@ -59,7 +59,7 @@ def in_flight(effort: Effort) -> Result:
 
 def kept(effort: Effort) -> Result:
     """Python memory that is left of every finished run."""
-    count, rounds = effort.of(2000, 50), effort.of(3, 1)
+    count, rounds = effort.of(8000, 50), effort.of(3, 1)
     variants = {"runs": _finish_runs, "tasks": _finish_tasks}
     measured: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
@@ -146,10 +146,8 @@ async def _finish_tasks(count: int) -> dict[str, float]:
 
 
 async def _left_by(count: int, work: Callable[[], Coroutine[Any, Any, None]]) -> dict[str, float]:
-    for _ in range(count):
-        await asyncio.create_task(work())
     tracemalloc.start(1)
-    for _ in range(count // 2):
+    for _ in range(count // 4):  # until caches are full
         await asyncio.create_task(work())
     gc.collect()
     before = tracemalloc.get_traced_memory()[0]

@@ -83,7 +83,7 @@ _ROWS = (
         "B",
         memory.kept,
         reference="1300-5300",
-        target=Target("0", most=1),
+        target=Target("0", most=4),
     ),
     Row(
         "spawn-1",

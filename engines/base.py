@@ -225,7 +225,8 @@ class Sandbox(abc.ABC):
     async def abort(self) -> None:
         """End the task and drop its result: `wait_for_result` then raises SandboxAbortedError.
 
-        Returns once nothing of it runs any more; everything it held is released.
+        Returns once nothing of it runs any more; everything it held is released. If this is cancelled somebody is
+        in a hurry: the task gets no more time to end by itself.
 
         Raises: SandboxTerminatedError if it had ended.
         """

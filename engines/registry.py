@@ -36,7 +36,7 @@ class Registry(Generic[T]):
     def register(self, name: str, provider: T) -> None:
         """Make `provider` known under `name`. Raises: ConfigurationError if the name is taken."""
         if name in self._registered or name in self._entry_points():
-            raise ConfigurationError(f"there is already a {self._what} called {name!r}; names must differ")
+            raise ConfigurationError(f"the {self._what} {name!r} is there already; names must differ")
         self._registered[name] = provider
 
     def names(self) -> list[str]:
@@ -70,7 +70,7 @@ class Registry(Generic[T]):
         if not isinstance(provider, self._kind):
             raise ConfigurationError(
                 f"{self._what} {name!r}: the entry point {entry_points[name].value!r} "
-                f"must lead to a {self._kind.__name__}"
+                f"must lead to an instance of {self._kind.__name__}"
             )
         return provider
 

@@ -168,11 +168,11 @@ class Run:
     def hurry(self) -> None:
         """Cut the graces short, on the run's loop: abort, and cancel what is under way now.
 
-        The end of the sandbox is not cut short, and dispose still runs.
+        Dispose still runs. An engine whose `abort` is cancelled gives the task no more time.
         """
         self.abort(ExceptionReason.WORKER_SHUTDOWN)
         if self._begun and self.stage != self.lifecycle.final:
-            self._barrier.cancel(call for call in self._barrier.open if call is not self._aborting)
+            self._barrier.cancel(list(self._barrier.open))
 
     async def __aenter__(self) -> Run:
         return self

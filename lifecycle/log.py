@@ -35,7 +35,19 @@ class TaskLog:
     Every method but `drain` may be called from any thread; a reader belongs to the loop that it is read on.
     """
 
-    __slots__ = ("_backlog", "_busy", "_file", "_lock", "_new_path", "_path", "_waiters", "closed", "size")
+    __slots__ = (
+        "_backlog",
+        "_busy",
+        "_disposed",
+        "_file",
+        "_lock",
+        "_new_path",
+        "_path",
+        "_readers",
+        "_waiters",
+        "closed",
+        "size",
+    )
 
     def __init__(self, new_path: Callable[[], Path]) -> None:
         self._new_path = new_path
@@ -43,6 +55,8 @@ class TaskLog:
         self._file: int | None = None
         self._lock = threading.Lock()
         self._busy = False
+        self._disposed = False
+        self._readers = 0
         self._backlog: list[bytes] | None = None
         self._waiters: tuple[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]], ...] = ()
         self.size = 0
@@ -107,18 +121,27 @@ class TaskLog:
             raise LifecycleError(
                 "the task log can be extracted once it is closed, from `finished` or `exception` on"
             )
-        return open(self._path or os.devnull, "rb")
+        with self._lock:
+            if self._file is not None:
+                return os.fdopen(_reopened(self._file, self._path), "rb")
+        if self.size > 0:
+            raise LifecycleError("the task log was disposed with its run")
+        return open(os.devnull, "rb")
 
     def close(self) -> None:
         """Refuse writes from now on; readers come to their end."""
         with self._lock:
             self.closed = True
-            if not self._busy:
-                self._release()
             self._wake()
 
+    def dispose(self) -> None:
+        """Let go of the file, once those who read have come to their end; the file itself is its folder's."""
+        with self._lock:
+            self._disposed = True
+            self._release()
+
     def _release(self) -> None:
-        if self._file is not None:
+        if self._disposed and not self._busy and self._readers == 0 and self._file is not None:
             file, self._file = self._file, None
             os.close(file)
 
@@ -179,18 +202,18 @@ class TaskLog:
                 for data in backlog:
                     self._append(data)
             finally:
-                if self.closed:
-                    self._release()
+                self._release()
                 self._wake()
 
     async def _read(self, offset: int) -> AsyncGenerator[bytes, None]:
-        file: int | None = None
+        with self._lock:
+            self._readers += 1
         try:
             while True:
-                if offset < self.size and self._path is not None:
-                    if file is None:
-                        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-                    data = os.pread(file, min(INLINE_BYTES, self.size - offset), offset)
+                if offset < self.size:
+                    if self._file is None:
+                        raise LifecycleError("the task log was disposed with its run")
+                    data = os.pread(self._file, min(INLINE_BYTES, self.size - offset), offset)
                     if not data:
                         raise NonFatalInternalError("the task log was cut short by somebody else")
                     offset += len(data)
@@ -200,8 +223,9 @@ class TaskLog:
                 else:
                     await self._grown(offset)
         finally:
-            if file is not None:
-                os.close(file)
+            with self._lock:
+                self._readers -= 1
+                self._release()
 
     async def _grown(self, offset: int) -> None:
         loop = asyncio.get_running_loop()
@@ -224,6 +248,19 @@ class TaskLog:
                 loop.call_soon_threadsafe(_set, future)
             except RuntimeError:
                 pass  # that reader's loop is closed
+
+
+def _reopened(file: int, path: Path | None) -> int:
+    """Return a descriptor of the same file with an offset of its own.
+
+    Not by its path where that can be helped: a task can reach it, and may have put something else there.
+    """
+    again = f"/proc/self/fd/{file}" if sys.platform == "linux" else os.fspath(path or os.devnull)
+    opened = os.open(again, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not os.path.sameopenfile(file, opened):
+        os.close(opened)
+        raise NonFatalInternalError("somebody else put another file in the place of the task log")
+    return opened
 
 
 def _set(future: asyncio.Future[None]) -> None:

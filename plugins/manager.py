@@ -77,8 +77,13 @@ class PluginManager(Plugin):
     def of(cls, plugins: Iterable[Plugin] | Mapping[str, Plugin]) -> PluginManager:
         """Return a manager of plugins that exist already; a manager among them is replaced by its members.
 
-        Raises: ConfigurationError for two plugins of one name, or `after` in a circle.
+        Raises: ConfigurationError for what is no plugin, two plugins of one name, or `after` in a circle.
         """
+        if isinstance(plugins, str):
+            raise ConfigurationError(f"plugins must be plugin objects or a mapping, not the text {plugins!r}")
+        for plugin in plugins.values() if isinstance(plugins, Mapping) else (plugins := list(plugins)):
+            if not isinstance(plugin, Plugin):
+                raise ConfigurationError(f"plugins must be plugin objects; {plugin!r} is none")
         named = (
             plugins.items() if isinstance(plugins, Mapping) else [(plugin.name, plugin) for plugin in plugins]
         )

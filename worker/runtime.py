@@ -200,8 +200,10 @@ def run_task_sync(task: TaskDefinition | Mapping[str, Any], **options: Any) -> R
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return asyncio.run(run_task(task, **options))
-    raise LifecycleError("run_task_sync would block the event loop it is called in; await run_task instead")
+        pass
+    else:
+        raise LifecycleError("run_task_sync would block the event loop it is called in; await run_task instead")
+    return asyncio.run(run_task(task, **options))
 
 
 async def _engine(engine: str | Engine, config: Mapping[str, Any], environment: Environment) -> Engine:

@@ -202,6 +202,7 @@ class TaskRun(Run):
     async def _remove_folder(self) -> None:
         folder, self._folder = self._folder, None
         assert folder is not None
+        self.log.dispose()
         await remove_folder(folder)
 
     # What prepare creates

@@ -128,6 +128,7 @@ def close_all(logs: list[TaskLog]) -> None:
     """Close what logs are open, and their files."""
     for log in logs:
         log.close()
+        log.dispose()
 
 
 async def read_all(stream: Any) -> bytes:

@@ -184,6 +184,7 @@ class House:
             if hasattr(run, "sandbox"):
                 await run.sandbox.dispose()
             run.owner.log.close()
+            run.owner.log.dispose()
             assert not (run.owner.folder / "sandbox").exists()
 
 

@@ -152,6 +152,7 @@ async def test_nothing_stays_open(tmp_path):
             await asyncio.wait([drain, following])
             log.close()
             pipe.end()
+        log.dispose()
         pipe.close()
 
     assert open_files() == before

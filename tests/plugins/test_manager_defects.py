@@ -116,3 +116,10 @@ def test_two_packages_cannot_give_one_name(monkeypatch):
         registry.installed.__wrapped__("a.group")
 
     assert twice == {"env": points[0]}
+
+
+@pytest.mark.parametrize("plugins", ["success", [Plugin], [None]], ids=["text", "class", "none"])
+def test_what_is_no_plugin_is_named(plugins):
+    """A class or a name in the place of a plugin object is the embedder's mistake, and told as one."""
+    with pytest.raises(ConfigurationError, match="plugins must be plugin objects"):
+        PluginManager.of(plugins)

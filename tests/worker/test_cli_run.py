@@ -366,14 +366,15 @@ def test_a_signal_aborts_cleanly(here, number):
 
 
 def test_a_second_signal_hurries(here):
-    """Twice Ctrl-C leaves a task that ignores SIGTERM no grace, and still nothing behind."""
+    """Twice Ctrl-C leaves a task that ignores SIGTERM nothing of its ten minutes' grace, and nothing behind."""
+    (here / "worker.yml").write_text("engine: process\nengines: {process: {killGrace: 600}}\n")
     mark = f"{time.time_ns() % 10**9 + 10**9}"
     file = task(
         here,
         "t.json",
         f"trap '' TERM; (setsid sleep {mark} &); echo running; while :; do sleep {mark}; done",
     )
-    process = begun(here, file, "--out", "out")
+    process = begun(here, file, "--out", "out", "--config", "worker.yml")
 
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
