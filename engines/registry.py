@@ -58,7 +58,7 @@ class Registry(Generic[T]):
     def _load(self, name: str) -> T:
         entry_points = self._entry_points()
         if name not in entry_points:
-            close = difflib.get_close_matches(name, self.names(), n=1)
+            close = difflib.get_close_matches(name, self.names(), n=1, cutoff=0.7)
             hint = (
                 f"did you mean {close[0]!r}?" if close else f"there are {', '.join(self.names()) or 'none'}"
             )

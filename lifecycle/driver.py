@@ -19,13 +19,15 @@ import attrs
 from ..specs.lifecycle import Combine, Lifecycle, Order, Stage
 from ..specs.rules import judge
 from ..specs.trace import Kind, Outcome, Trace
+from .background import contained, free_name
 from .barrier import Barrier
 from .calls import NOBODY, Call
-from .errors import ExceptionReason, FatalInternalError, LifecycleError
+from .duties import Duties, Participant
+from .errors import ExceptionReason, HookTimeoutError, LifecycleError, RuleBrokenError
 from .limits import Limits
 from .machine import move
 from .recorder import Observer, Recorder
-from .resolution import Failure, Resolution, Severity, decide, describe, leaves
+from .resolution import Failure, Resolution, Severity, decide, leaves
 
 T = TypeVar("T")
 
@@ -33,30 +35,7 @@ _DECIDING = threading.Lock()
 """Held for a few instructions where an abort meets the decision, so one lock serves all runs."""
 
 
-class HookTimeoutError(FatalInternalError):
-    """A hook or engine call overran its time."""
-
-
-class RuleBrokenError(LifecycleError):
-    """In strict mode: the trace of a run breaks an ordering rule.
-
-    A defect of the library or of an action of your own; please report it.
-    """
-
-
-@attrs.frozen(weakref_slot=False)
-class Participant:
-    """One whose hooks are called: `hooks` names those it overrides, `after` those whose calls come first,
-    directly or through others.
-    """
-
-    name: str
-    target: Any
-    hooks: frozenset[str]
-    after: frozenset[str] = NOBODY
-
-
-class Run:
+class Run(Duties):
     """One run of a lifecycle. A run that is never waited for has acquired nothing.
 
     Subclasses bring the actions, `arguments` and what surrounds a run; `wait` drives it.
@@ -193,46 +172,6 @@ class Run:
         if cancelled is not None:
             raise cancelled
         self._end()
-
-    # What a subclass brings
-
-    def arguments(self, names: Sequence[str]) -> tuple[Any, ...]:
-        """Return the values that a stage's hook is given: attributes of the run."""
-        return tuple(getattr(self, name) for name in names)
-
-    def action(self, name: str) -> Callable[[], Awaitable[None]]:
-        """Return what the stage action called `name` does: the method of that name."""
-        method: Callable[[], Awaitable[None]] = getattr(self, name)
-        return method
-
-    def describe_run(self) -> Mapping[str, Any]:
-        """Return what the first event of the trace tells of the run."""
-        return {"lifecycle": self.lifecycle.name}
-
-    def report_error(self, error: BaseException, where: str) -> str:
-        """Tell the worker about an error; return an incident id."""
-        return ""
-
-    def log_failure(self, failure: Failure) -> None:
-        """Tell the task's author about a failure, while the log is open."""
-
-    def close_log(self) -> Awaitable[None]:
-        """Close the task log. A stage action; also called when the run is given up."""
-        raise NotImplementedError
-
-    def forgives(self, call: Call) -> bool:
-        """Return whether what this call raised is only what an abort of the sandbox makes of it."""
-        return False
-
-    def cancel_context(self, reason: ExceptionReason) -> None:
-        """Tell engine and plugins that the run is cancelled."""
-
-    def sandbox_abort(self) -> Callable[[], Awaitable[None]] | None:
-        """Return what aborts the sandbox, None if there is nothing to abort."""
-        return None
-
-    def ended(self) -> None:
-        """Called when the trace has ended, before the waiters go on."""
 
     # The way along the table
 
@@ -393,10 +332,8 @@ class Run:
                 "the run ends what it has in the background: nothing more can be spawned now"
             )
         self._background = self._in_background()
-        names = {call.name for call in self._background}
-        number = next(n for n in range(1, len(names) + 2) if _background_name(name, n) not in names)
-        call = Call(_background_name(name, number), None, coro.close)
-        task = self.loop.create_task(_contained(coro))
+        call = Call(free_name(name, self._background), None, coro.close)
+        task = self.loop.create_task(contained(coro))
         self._background = [*self._background, call]
         self._barrier.adopt(call, task)
         return task
@@ -542,18 +479,6 @@ def _source(stage: str) -> Mapping[str, Any]:
 def _outcome(resolution: Resolution) -> Mapping[str, Any]:
     reason = resolution.reason.value if resolution.reason is not None else None
     return {"state": resolution.state, "reason": reason, "cause": resolution.cause, "final": True}
-
-
-def _background_name(name: str, number: int) -> str:
-    return f"background:{name}" if number == 1 else f"background:{name}#{number}"
-
-
-async def _contained(coro: Coroutine[Any, Any, T]) -> T:
-    """Keep what would end the program inside the task: the event loop re-raises these two, and only these."""
-    try:
-        return await coro
-    except (SystemExit, KeyboardInterrupt) as error:
-        raise FatalInternalError(f"a background task raised {describe(error)}") from error
 
 
 def _is_foreign(error: BaseException) -> bool:

@@ -89,3 +89,14 @@ class ConfigurationError(StagecallError):
 
     The message names what and where.
     """
+
+
+class HookTimeoutError(FatalInternalError):
+    """A hook or engine call overran its time."""
+
+
+class RuleBrokenError(LifecycleError):
+    """In strict mode: the trace of a run breaks an ordering rule.
+
+    A defect of the library or of an action of your own; please report it.
+    """

@@ -202,7 +202,9 @@ def run_task_sync(task: TaskDefinition | Mapping[str, Any], **options: Any) -> R
     except RuntimeError:
         pass
     else:
-        raise LifecycleError("run_task_sync would block the event loop it is called in; await run_task instead")
+        raise LifecycleError(
+            "run_task_sync would block the event loop it is called in; await run_task instead"
+        )
     return asyncio.run(run_task(task, **options))
 
 

@@ -18,7 +18,8 @@ from ..engines.base import ResultSet, Sandbox, SandboxBuilder, SandboxOptions
 from ..engines.errors import SandboxAbortedError, SandboxTerminatedError
 from ..lifecycle.calls import Call
 from ..lifecycle.context import TaskContext
-from ..lifecycle.driver import Participant, Run
+from ..lifecycle.driver import Run
+from ..lifecycle.duties import Participant
 from ..lifecycle.errors import ExceptionReason, LifecycleError, MalformedPayloadError
 from ..lifecycle.folders import remove_folder
 from ..lifecycle.log import TaskLog

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import stagecall.lifecycle.driver as driver
 from stagecall.lifecycle.calls import NOBODY, Call
-from stagecall.lifecycle.driver import Participant, RuleBrokenError
-from stagecall.lifecycle.errors import ExceptionReason
+from stagecall.lifecycle.duties import Participant
+from stagecall.lifecycle.errors import ExceptionReason, RuleBrokenError
 from stagecall.lifecycle.machine import IllegalMoveError
 from stagecall.lifecycle.resolution import Resolution
 from stagecall.plugins.base import Plugin
