@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def release():
 @virtual_time
 async def test_def_hook_runs_in_a_thread_and_async_on_the_loop(make_run):
     """Only a plain `def` leaves the loop's thread."""
-    seen = {}
+    seen: dict[str, Any] = {}
     run = make_run(
         Scripted("plain", started=lambda sandbox: seen.update(plain=threading.current_thread())),
         Scripted("coroutine", started=_note(seen)),
@@ -70,7 +71,8 @@ async def test_stop_iteration_of_a_def_hook_is_an_error(make_run):
 @virtual_time
 async def test_hung_thread_is_abandoned_and_gets_only_dispose(make_run, release):
     """A thread cannot be cancelled: after both graces the run goes on without it, and its place is given away."""
-    loop, disposed = asyncio.get_running_loop(), []
+    loop: Any = asyncio.get_running_loop()
+    disposed: list[Any] = []
     run = make_run(
         Scripted(
             "hung",
@@ -98,7 +100,8 @@ async def test_hung_thread_is_abandoned_and_gets_only_dispose(make_run, release)
 @virtual_time
 async def test_cancelled_hook_leaves_run_on_loop(make_run):
     """A thread that waits for the loop is cancelled as a coroutine is: run_on_loop raises CancelledError."""
-    loop, seen = asyncio.get_running_loop(), []
+    loop: Any = asyncio.get_running_loop()
+    seen: list[Any] = []
 
     def started(sandbox):
         try:
@@ -121,7 +124,8 @@ async def test_cancelled_hook_leaves_run_on_loop(make_run):
 @virtual_time
 async def test_coroutine_from_a_cancelled_thread_is_cancelled(make_run, release):
     """What a `def` returns to be awaited is cancelled if the hook was while its thread ran."""
-    loop, seen = asyncio.get_running_loop(), []
+    loop: Any = asyncio.get_running_loop()
+    seen: list[Any] = []
 
     def started(sandbox):
         hang(loop, release)
@@ -151,7 +155,7 @@ async def test_coroutine_from_a_cancelled_thread_is_cancelled(make_run, release)
 async def test_hook_that_never_got_a_thread_never_begins(make_run, monkeypatch, release):
     """With all threads taken, a hook that waits for one is cancelled at once; dispose has threads of its own."""
     monkeypatch.setattr(calls, "POOL", ThreadPool(size=1, reserved=1))
-    seen = []
+    seen: list[Any] = []
 
     def started(sandbox):
         run.abort()
@@ -173,7 +177,8 @@ async def test_hook_that_never_got_a_thread_never_begins(make_run, monkeypatch, 
 async def test_hung_dispose_keeps_no_other_from_its_thread(make_run, monkeypatch, release):
     """A dispose that hangs gives its place away when it is abandoned."""
     monkeypatch.setattr(calls, "POOL", ThreadPool(size=1, reserved=1))
-    loop, seen = asyncio.get_running_loop(), []
+    loop: Any = asyncio.get_running_loop()
+    seen: list[Any] = []
     run = make_run(
         Scripted("first", dispose=lambda: seen.append("first")),
         Scripted("second", dispose=lambda: hang(loop, release)),
@@ -211,7 +216,7 @@ async def test_call_that_has_not_begun_can_be_withdrawn_once(release):
     """A call that waits for a thread is taken back; one that runs is not."""
     pool = ThreadPool(size=1, reserved=1)
     begun = threading.Event()
-    running = pool.submit(lambda: (begun.set(), release.wait(BOUND)))
+    running = pool.submit(lambda: begun.set() or release.wait(BOUND))  # type: ignore[func-returns-value]
     waiting = pool.submit(pytest.fail, "it was withdrawn")
     assert await asyncio.to_thread(begun.wait, BOUND)
 
