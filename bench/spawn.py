@@ -46,7 +46,7 @@ async def contained_four(effort: Effort) -> Result:
 async def _uncontained(effort: Effort, at_once: int) -> Result:
     _check_pidfds()
     times, task = effort.of(200, 8), definition({"command": [TRUE]})
-    async with runtime_of("process", SUCCESS, {"containment": "none"}) as runtime:
+    async with runtime_of("process", SUCCESS, {"containment": "none"}, in_memory=True) as runtime:
         series = await take_turns(
             {
                 "run": rate_of(lambda: complete(runtime, task), times, at_once),
@@ -71,9 +71,8 @@ async def _contained(effort: Effort, at_once: int) -> Result:
         samples: dict[str, Sample] = {}
         for kind in KINDS:
             with suppress(ConfigurationError):
-                runtime = await stack.enter_async_context(
-                    runtime_of("process", SUCCESS, {"containment": kind})
-                )
+                made = runtime_of("process", SUCCESS, {"containment": kind}, in_memory=True)
+                runtime = await stack.enter_async_context(made)
                 samples[kind] = rate_of(partial(complete, runtime, task), times, at_once)
         if not samples:
             raise UnavailableError("tasks can be contained neither by control groups nor by markers here")

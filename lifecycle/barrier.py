@@ -150,9 +150,12 @@ class Barrier:
             try:
                 await _stop()
             except asyncio.CancelledError:
-                if call.cancelling:
+                if call.cancelling and not call.reserved:
                     raise
-                # else a stranger's, as when a program cancels all its tasks: dispose must come all the same
+                # Else it is a stranger's, as when a program cancels all its tasks, or what it would keep from beginning
+                # is dispose or abort, which must come all the same.
+                if call.cancelling and call.task is not None:
+                    call.task.cancel()
             call.begun = True
             value = await call.invoke()
         except BaseException as error:  # whatever a hook raises is a value here; see calls.py

@@ -455,7 +455,9 @@ class Run(Duties):
     def _halt(self) -> None:
         """Begin to abort the sandbox, if there is one and nobody has."""
         if self._aborting is None and (abort := self.sandbox_abort()) is not None:
-            self._aborting = Call("abort_sandbox", None, abort, budget=self._limits.dispose_budget)
+            self._aborting = Call(
+                "abort_sandbox", None, abort, budget=self._limits.dispose_budget, reserved=True
+            )
             self._barrier.start(self._aborting)
 
     async def give_up(self) -> None:

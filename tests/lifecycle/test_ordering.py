@@ -235,7 +235,8 @@ class AnyOrder(RuleBasedStateMachine):
         assert self.owner is not None
         self.loop.advance(EVER)
         if not self.owner.done():
-            assert self.run.stage == "waiting"
+            assert self.loop.problems == []
+            assert self.run.stage == "waiting", (self.run._barrier.open, self.run._barrier._timer)
             self.run.abort(ExceptionReason.WORKER_SHUTDOWN)
             self.loop.advance(EVER)
         assert self.owner.done(), self.run.stage

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -285,7 +286,7 @@ def test_without_its_extra_the_command_says_what_to_install(missing):
 
 def test_a_reader_that_had_enough(here):
     """`stagecall schema | head -1` ends without a word about the pipe."""
-    command = f"{sys.executable} -m stagecall schema --engine mock --what config | head -c 5"
+    command = f"{shlex.quote(sys.executable)} -m stagecall schema --engine mock --what config | head -c 5"
 
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=60

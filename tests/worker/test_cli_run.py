@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -290,7 +291,7 @@ def test_a_reader_that_had_enough_ends_nothing(here):
         "seq 200000; echo done > a",
         artifacts=[{"type": "file", "path": "a", "name": "public/a"}],
     )
-    command = f"{' '.join(COMMAND)} run {file} --out out 2>err | head -1"
+    command = f"{shlex.join(COMMAND)} run {file} --out out 2>err | head -1"
 
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command],
@@ -470,7 +471,7 @@ def test_results_that_cannot_be_written_are_told(here):
 
 def test_standard_output_may_be_closed(here):
     """A run whose standard output was closed before it began is a run like any other."""
-    command = f"exec {' '.join(COMMAND)} run {task(here, 't.json', 'echo text')} --out out >&-"
+    command = f"exec {shlex.join(COMMAND)} run {task(here, 't.json', 'echo text')} --out out >&-"
 
     done = subprocess.run(
         ["sh", "-c", command], cwd=here, env=environment(), capture_output=True, timeout=BOUND
