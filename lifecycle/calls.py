@@ -28,7 +28,7 @@ class Call:
 
     `plugin` is None for engine calls and the run's own steps. `after` names the plugins whose call in the same
     barrier must end first. `budget` is in seconds, None for no bound. `late` takes what the call returns after it
-    was abandoned.
+    was abandoned. `reserved` calls clean up: they begin whatever happens, and have threads of their own.
     """
 
     name: str

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import inspect
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -43,18 +44,24 @@ class Job:
             error = raised
         try:
             self.future.get_loop().call_soon_threadsafe(self._deliver, value, error)
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            _drop(value)
 
     def _deliver(self, value: Any, error: BaseException | None) -> None:
         if self.future.done():
-            return
-        if error is None:
+            _drop(value)
+        elif error is None:
             self.future.set_result(value)
         elif isinstance(error, StopIteration):  # a future refuses it
             self.future.set_exception(RuntimeError("a def hook raised StopIteration"))
         else:
             self.future.set_exception(error)
+
+
+def _drop(value: Any) -> None:
+    """Close what a plain `def` returned to be awaited, as nobody will."""
+    if inspect.iscoroutine(value):
+        value.close()
 
 
 class ThreadPool:

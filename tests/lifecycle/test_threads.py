@@ -1,6 +1,7 @@
 """Plain `def` hooks run in threads of the library's own, which can hang and hold up nobody."""
 
 import asyncio
+import inspect
 import subprocess
 import sys
 import threading
@@ -224,6 +225,36 @@ async def test_call_that_has_not_begun_can_be_withdrawn_once(release):
 
     release.set()
     await asyncio.wait_for(running.future, BOUND)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_coroutine_from_a_thread_that_nobody_awaits_is_closed(release, closed):
+    """What a plain `def` returns to be awaited, when nobody waits for it any more, is closed without a warning."""
+    loop = asyncio.get_running_loop()
+    made = asyncio.sleep(1)
+    began = asyncio.Event()
+
+    def late():
+        loop.call_soon_threadsafe(began.set)
+        release.wait(BOUND)
+        return made
+
+    job = ThreadPool(size=1).submit(late)
+    await began.wait()
+    job.future.cancel()
+    if closed:
+        job.future = _closed_future()
+    release.set()
+    while inspect.getcoroutinestate(made) != inspect.CORO_CLOSED:
+        await asyncio.to_thread(threading.Event().wait, 0.001)
+
+    assert inspect.getcoroutinestate(made) == inspect.CORO_CLOSED
+
+
+def _closed_future():
+    loop = asyncio.new_event_loop()
+    loop.close()
+    return loop.create_future()
 
 
 def test_run_on_loop_says_that_the_loop_is_closed():

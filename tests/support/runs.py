@@ -2,8 +2,6 @@
 is over.
 """
 
-import gc
-import itertools
 import json
 import tempfile
 from collections import Counter
@@ -21,7 +19,7 @@ from stagecall.plugins.manager import PluginManager
 from stagecall.specs.lifecycle import TASK_RUN, Lifecycle
 from stagecall.specs.rules import judge
 from stagecall.specs.task import TaskInfo
-from stagecall.specs.trace import Event, Kind, Trace
+from stagecall.specs.trace import Kind, Trace
 from stagecall.worker.runtime import Runtime
 from stagecall.worker.task_run import TaskRun
 
@@ -164,15 +162,3 @@ def outcomes(trace: Trace, call: str) -> dict[str, str]:
 def errors(trace: Trace) -> list[tuple[str, str, bool]]:
     """Every error as `(severity, message, counted)`."""
     return [(e.get("severity"), e.get("message"), e.get("counted")) for e in trace.of(Kind.ERROR)]
-
-
-def shape(event: Event) -> tuple[str, ...]:
-    """An event without its time."""
-    return tuple(
-        map(str, itertools.chain((event.kind, event.stage), filter(None, (event.plugin, event.call))))
-    )
-
-
-def settle() -> None:
-    """Collect what nobody refers to, and report what that finds out."""
-    gc.collect()
