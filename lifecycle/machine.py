@@ -61,7 +61,11 @@ class _Trigger(Event):
 
 
 class _Machine(Machine):
-    """A machine made of these two; all else is as transitions has it."""
+    """A machine made of these two.
+
+    Of the callbacks that transitions offers only `on_enter` runs: conditions, `before`, `after`, `on_exit`, `prepare`,
+    `finalize_event` and queues are passed by, without a word.
+    """
 
     event_cls = _Trigger
     transition_cls = _Move
