@@ -154,8 +154,11 @@ class Barrier:
                     raise
                 # Else it is a stranger's, as when a program cancels all its tasks, or what it would keep from beginning
                 # is dispose or abort, which must come all the same.
-                if call.cancelling and call.task is not None:
+                assert call.task is not None
+                if call.cancelling:
                     call.task.cancel()
+                else:
+                    call.task.uncancel()
             call.begun = True
             value = await call.invoke()
         except BaseException as error:  # whatever a hook raises is a value here; see calls.py

@@ -66,8 +66,9 @@ class Call:
         value = await self._in_thread()
         if not inspect.isawaitable(value):
             return value
-        if self.cancelling and self.task is not None:
-            self.task.cancel()  # the thread could not be interrupted, what it returned can be
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            task.cancel()  # the thread could not be interrupted, what it returned can be
         return await value
 
     async def _in_thread(self) -> Any:

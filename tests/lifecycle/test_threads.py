@@ -304,3 +304,39 @@ def test_hook_that_hangs_does_not_hold_up_the_end_of_the_program(kind, tmp_path)
     )
 
     assert (done.returncode, done.stdout) == (0, "internal-error\n")
+
+
+@virtual_time
+async def test_late_dispose_from_a_thread_is_bounded(make_run, release):
+    """A task plugin that comes late has `dispose_budget`, also for what a `def` dispose returns when that is over."""
+    loop, over, hanging = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    async def creation(options):
+        while not release.is_set():
+            try:
+                await asyncio.sleep(1000)
+            except asyncio.CancelledError:
+                pass
+
+    def dispose():
+        hang(loop, hanging)
+        return forever()
+
+    async def forever():
+        await loop.create_future()
+
+    def let_go():
+        hanging.set()
+        loop.expect_again()
+
+    run = make_run(Scripted("late", new_task_plugin=creation, dispose=dispose))
+    loop.call_later(1, run.abort)
+    await run.wait()
+    run.observe(lambda event: over.set())
+
+    release.set()
+    loop.call_at(1500, let_go)
+    await over.wait()
+
+    assert [event.get("disposed") for event in run.trace.of(Kind.LATE)] == ["CancelledError"]
+    assert loop.time() == 1500

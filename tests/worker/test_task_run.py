@@ -12,6 +12,7 @@ from stagecall.plugins.base import TaskPlugin
 from stagecall.specs.trace import Kind
 from stagecall.worker.environment import LocalEnvironment
 from stagecall.worker.runtime import Runtime
+from stagecall.worker.task_run import TaskRun
 
 from ..support.engine import ScriptedEngine
 from ..support.invented import INVENTED
@@ -436,3 +437,69 @@ async def test_run_is_waited_for_on_its_own_loop_only(make_run):
     await asyncio.to_thread(asyncio.run, elsewhere())
     run.abort()
     await driven
+
+
+@virtual_time
+async def test_block_that_is_cancelled_while_it_is_left_waits_for_dispose(make_run):
+    """Leaving `async with run` waits for another task that drives the run to dispose it, however it is cancelled."""
+    run = make_run(Scripted("slow", dispose=lambda: asyncio.sleep(10)), engine=ScriptedEngine(holds=True))
+
+    async def leave():
+        async with run:
+            await asyncio.sleep(1)
+
+    driven = asyncio.ensure_future(run.wait())
+    leaving = asyncio.ensure_future(leave())
+    for moment in (2, 3):
+        asyncio.get_running_loop().call_later(moment, leaving.cancel)
+    await asyncio.wait([driven, leaving])
+
+    assert asyncio.get_running_loop().time() == 11
+    assert leaving.cancelled()
+    assert driven.result().reason is ExceptionReason.WORKER_SHUTDOWN
+
+
+@virtual_time
+async def test_one_error_that_two_hooks_raise_counts_once(make_run):
+    """Who waits for a background task raises its error once more; it is the same one."""
+
+    async def fail():
+        await asyncio.sleep(1)
+        raise OSError("the download")
+
+    async def build_sandbox(builder):
+        await plugin.context.spawn(fail(), "download")
+
+    plugin = Scripted("loads", build_sandbox=build_sandbox)
+    run = make_run(plugin)
+
+    resolution = await run.wait()
+
+    assert [message for _, message, _ in errors(run.trace)] == [resolution.cause]
+    assert outcomes(run.trace, "build_sandbox") == {"loads": "failed"}
+
+
+@virtual_time
+async def test_stage_whose_own_wait_is_cancelled_is_followed_by_the_others(make_run, monkeypatch):
+    """An action that waits for something beside its calls is cancelled with the embedding task, and dispose comes."""
+    run = make_run(HookRecorder())
+
+    async def report(run):
+        await asyncio.sleep(50)
+
+    monkeypatch.setattr(TaskRun, "report", report)
+    waiter = asyncio.ensure_future(run.wait())
+    asyncio.get_running_loop().call_later(1, waiter.cancel)
+    await asyncio.wait([waiter])
+
+    assert waiter.cancelled()
+    assert run.resolution.success
+    assert path(run.trace)[-2:] == ["resolved", "dispose"]
+
+
+def test_abort_when_the_loop_is_gone_changes_nothing(make_run):
+    """A run that has ended, on a loop that was closed, can still be asked to abort, and says that it cannot."""
+    run = make_run()
+
+    assert asyncio.run(run.wait()).success
+    assert run.abort() is False
