@@ -309,7 +309,8 @@ def test_hook_that_hangs_does_not_hold_up_the_end_of_the_program(kind, tmp_path)
 @virtual_time
 async def test_late_dispose_from_a_thread_is_bounded(make_run, release):
     """A task plugin that comes late has `dispose_budget`, also for what a `def` dispose returns when that is over."""
-    loop, over, hanging = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    loop: Any = asyncio.get_running_loop()
+    over, hanging = asyncio.Event(), threading.Event()
 
     async def creation(options):
         while not release.is_set():
