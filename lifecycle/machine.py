@@ -10,9 +10,9 @@ called from the machine's own state callback: what subscribes there sees every m
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
-from transitions import Event, EventData, Machine, MachineError, State, Transition
+from transitions import EventData, Machine, MachineError, State
 
 from ..specs.lifecycle import Lifecycle
 from .errors import LifecycleError
@@ -31,46 +31,6 @@ class IllegalMoveError(LifecycleError):
     """A move that the lifecycle's table does not have; nothing has changed."""
 
 
-class _Move(Transition):
-    """An edge of the table: without conditions and callbacks of its own, it only moves."""
-
-    def execute(self, event_data: EventData) -> bool:
-        run: Any = event_data.model
-        run.stage = self.dest
-        event_data.state = event_data.machine.states[run.stage]
-        subscribers: list[Any] = event_data.state.on_enter
-        for subscriber in subscribers:
-            subscriber(event_data)
-        return True
-
-
-class _Trigger(Event):
-    """The trigger of a stage.
-
-    A lifecycle has no use for queues and for callbacks around every event. To pass all the places where they
-    could be is most of what a move would cost, and a run makes nine.
-    """
-
-    def trigger(self, model: Any, *args: Any, **kwargs: Any) -> bool:
-        edges = self.transitions.get(model.stage)
-        if not edges:
-            raise MachineError(f"no edge leads from {model.stage!r} to {self.name!r}")
-        event_data = EventData(self.machine.states[model.stage], self, self.machine, model, args, kwargs)
-        event_data.transition = edges[0]
-        return edges[0].execute(event_data)
-
-
-class _Machine(Machine):
-    """A machine made of these two.
-
-    Of the callbacks that transitions offers only `on_enter` runs: conditions, `before`, `after`, `on_exit`, `prepare`,
-    `finalize_event` and queues are passed by, without a word.
-    """
-
-    event_cls = _Trigger
-    transition_cls = _Move
-
-
 @lru_cache(maxsize=64)
 def machine_for(lifecycle: Lifecycle) -> Machine:
     """Return the machine of a lifecycle, made once; its triggers are `machine.events[stage]`.
@@ -80,7 +40,7 @@ def machine_for(lifecycle: Lifecycle) -> Machine:
     ['exception', 'finished']
     """
     states = [State(stage.name, on_enter=[_entered]) for stage in lifecycle.stages]
-    machine = _Machine(
+    machine = Machine(
         model=None,
         states=states,
         initial=lifecycle.initial.name,

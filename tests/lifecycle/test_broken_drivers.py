@@ -24,12 +24,12 @@ from stagecall.specs.lifecycle import Lifecycle, Stage
 from stagecall.specs.rules import RULES, judge
 from stagecall.specs.task import TaskDefinition, TaskInfo
 from stagecall.specs.trace import Event, Kind, Outcome, Trace
+from stagecall.testing.virtual_time import run_virtually, virtual_time
 from stagecall.worker.task_run import TaskRun
 
 from ..support.engine import ScriptedEngine
 from ..support.plugins import HookRecorder, Scripted, task_plugin_class
 from ..support.runs import Bench, path
-from ..support.virtual_time import run_virtually, virtual_time
 
 
 async def nothing(*_: Any) -> None:

@@ -14,12 +14,12 @@ import pytest
 from stagecall.lifecycle.errors import ExceptionReason, MalformedPayloadError
 from stagecall.lifecycle.limits import Limits
 from stagecall.specs.trace import Kind
+from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.task_run import TaskRun
 
 from ..support.engine import ScriptedEngine
 from ..support.plugins import HookRecorder, Scripted
 from ..support.runs import Bench, hooks, outcomes, path
-from ..support.virtual_time import virtual_time
 
 SHUTDOWN, CANCELED = ExceptionReason.WORKER_SHUTDOWN, ExceptionReason.CANCELED
 

@@ -11,11 +11,11 @@ import pytest
 
 from stagecall.lifecycle.errors import ExceptionReason, LifecycleError, MalformedPayloadError
 from stagecall.specs.trace import Kind
+from stagecall.testing.virtual_time import run_virtually, virtual_time
 
 from ..support.engine import ScriptedEngine
 from ..support.plugins import Scripted
 from ..support.runs import errors, hooks, outcomes
-from ..support.virtual_time import run_virtually, virtual_time
 
 
 def read_log(context):

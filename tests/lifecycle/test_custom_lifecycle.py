@@ -10,11 +10,11 @@ from stagecall.lifecycle.errors import ExceptionReason, LifecycleError, Malforme
 from stagecall.plugins.base import TaskPlugin
 from stagecall.specs.lifecycle import TASK_RUN, Combine, Stage
 from stagecall.specs.lifecycle_yaml import lifecycle_document, load_lifecycle
+from stagecall.testing.virtual_time import virtual_time
 
 from ..support.engine import ScriptedEngine
 from ..support.plugins import Scripted
 from ..support.runs import errors, hooks, outcomes, path
-from ..support.virtual_time import virtual_time
 
 INSERTED = TASK_RUN.insert(
     Stage("scan", action="scan", does="looks at the builder"), after="build", name="scanned-task-run"

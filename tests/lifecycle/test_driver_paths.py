@@ -3,11 +3,11 @@
 from stagecall.lifecycle.resolution import Resolution
 from stagecall.plugins.base import Plugin
 from stagecall.specs.trace import Kind
+from stagecall.testing.virtual_time import virtual_time
 
 from ..support.engine import ScriptedEngine
 from ..support.plugins import HookRecorder
 from ..support.runs import path
-from ..support.virtual_time import virtual_time
 
 MAIN_PATH = ["prepare", "build", "start", "started", "waiting", "stopped", "finished", "resolved", "dispose"]
 

@@ -17,13 +17,13 @@ from stagecall.lifecycle.errors import (
     TaskExceptionError,
 )
 from stagecall.specs.trace import Kind
+from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.task_run import TaskRun
 
 from ..support.chaos import Foreign
 from ..support.engine import ScriptedEngine
 from ..support.plugins import HookRecorder, Scripted
 from ..support.runs import errors, hooks, outcomes, path
-from ..support.virtual_time import virtual_time
 
 MALFORMED, INTERNAL = "malformed-payload", "internal-error"
 UNAVAILABLE = ExceptionReason.RESOURCE_UNAVAILABLE

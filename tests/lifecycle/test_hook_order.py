@@ -7,10 +7,10 @@ import pytest
 from stagecall.lifecycle.errors import ConfigurationError, ExceptionReason, MalformedPayloadError
 from stagecall.plugins.manager import PluginManager
 from stagecall.specs.trace import Event, Kind
+from stagecall.testing.virtual_time import virtual_time
 
 from ..support.plugins import Scripted
 from ..support.runs import hooks, outcomes, path
-from ..support.virtual_time import virtual_time
 
 
 def timed(name, seen, after=(), seconds=1.0):

@@ -10,11 +10,11 @@ import pytest
 from stagecall.engines.base import EngineOptions
 from stagecall.engines.mock import MockEngine, provider
 from stagecall.lifecycle.errors import ExceptionReason, FatalInternalError, NonFatalInternalError
+from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.task_run import TaskRun
 
 from ..support.plugins import HookRecorder, Scripted
 from ..support.runs import Bench, path
-from ..support.virtual_time import virtual_time
 
 STAGES = ["prepare", "build", "start", "started", "waiting", "stopped", "finished"]
 GIVEN_UP = ["exception", "resolved", "dispose"]

@@ -17,11 +17,11 @@ from stagecall.lifecycle.errors import ExceptionReason
 from stagecall.lifecycle.resolution import Resolution
 from stagecall.specs.rules import RULES, judge
 from stagecall.specs.trace import Event, Kind, Outcome, Trace
+from stagecall.testing.virtual_time import run_virtually, virtual_time
 from stagecall.worker.task_run import TaskRun
 
 from ..support.plugins import HookRecorder, Scripted
 from ..support.runs import Bench, assert_sound
-from ..support.virtual_time import run_virtually, virtual_time
 
 
 def names(trace: Trace) -> list[str]:

@@ -15,10 +15,10 @@ from stagecall.lifecycle.errors import ExceptionReason, LifecycleError
 from stagecall.lifecycle.limits import Limits
 from stagecall.lifecycle.threads import ThreadPool
 from stagecall.specs.trace import Kind
+from stagecall.testing.virtual_time import hang, sleep_for_thread, virtual_time
 
 from ..support.plugins import Scripted
 from ..support.runs import errors, outcomes
-from ..support.virtual_time import hang, sleep_for_thread, virtual_time
 
 BOUND = 30.0
 """Real seconds after which a test gives up."""

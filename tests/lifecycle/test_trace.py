@@ -6,9 +6,9 @@ import pytest
 
 from stagecall.lifecycle.errors import MalformedPayloadError
 from stagecall.specs.trace import Event, Kind, Trace, TraceError
+from stagecall.testing.virtual_time import run_virtually
 
 from ..support.plugins import Scripted
-from ..support.virtual_time import run_virtually
 
 STARTED = "2026-01-01T00:00:00+00:00"
 EVENT = {"seq": 0, "time": 0.5, "kind": "move", "stage": "prepare", "source": "pending"}

@@ -9,11 +9,11 @@ from stagecall.plugins.base import Plugin, PluginOptions
 from stagecall.plugins.manager import PluginManager, plugin_manager_config_schema
 from stagecall.plugins.registry import plugins
 from stagecall.specs.schemas import SchemaConflictError
+from stagecall.testing.virtual_time import virtual_time
 
 from ..support.engine import ScriptedEngine
 from ..support.plugins import HookRecorder, Scripted
 from ..support.runs import hooks
-from ..support.virtual_time import virtual_time
 
 
 def options(make_run, **config) -> PluginOptions:

@@ -10,6 +10,7 @@ import pytest
 from stagecall.lifecycle.errors import ExceptionReason, LifecycleError, NonFatalInternalError
 from stagecall.plugins.base import TaskPlugin
 from stagecall.specs.trace import Kind
+from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.environment import LocalEnvironment
 from stagecall.worker.runtime import Runtime
 from stagecall.worker.task_run import TaskRun
@@ -18,7 +19,6 @@ from ..support.engine import ScriptedEngine
 from ..support.invented import INVENTED
 from ..support.plugins import HookRecorder, Scripted
 from ..support.runs import RecordingMonitor, errors, hooks, outcomes, path
-from ..support.virtual_time import virtual_time
 
 TAIL = ["exception", "resolved", "dispose"]
 

@@ -2,6 +2,8 @@
 at once.
 """
 
+from __future__ import annotations
+
 import asyncio
 import functools
 import inspect
@@ -11,8 +13,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from unittest import mock
 
-from stagecall.lifecycle.calls import CURRENT
-from stagecall.lifecycle.threads import Job, ThreadPool
+from ..lifecycle.calls import CURRENT
+from ..lifecycle.threads import Job, ThreadPool
 
 T = TypeVar("T")
 
