@@ -14,7 +14,7 @@ OUT := build/demo
 BESIDE := $(patsubst %/,%,$(sort $(dir $(wildcard tests/*.py bench/*.py examples/*.py))))
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test bench lint types readme format coverage changelog clean
+.PHONY: help demo test soak bench lint types readme format coverage changelog clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1\t/' | expand -t 12
@@ -32,6 +32,9 @@ demo: $(VENV)/run.stamp ## run the examples, with their artifacts and pictures u
 
 test: $(VENV)/dev.stamp ## run the whole suite; ARGS="-k dispose" picks tests
 	$(BIN)/python -m pytest -n logical $(ARGS)
+
+soak: $(VENV)/dev.stamp ## run what takes minutes: long sweeps, large numbers
+	$(BIN)/python -m pytest -n logical -m soak --timeout 3600 $(ARGS)
 
 bench: $(VENV)/dev.stamp ## measure, as a table and JSON; ARGS are passed on
 	$(BIN)/python bench $(ARGS)
