@@ -10,8 +10,7 @@ import hypothesis
 import pytest
 
 import stagecall
-
-from .support.runs import Bench
+from stagecall.testing.doubles import Bench
 
 # More examples on demand: `make test ARGS=--hypothesis-profile=ci`, and where STAGECALL_CI is set.
 hypothesis.settings.register_profile("dev", deadline=None, print_blob=True, derandomize=False)
@@ -79,10 +78,10 @@ def need() -> Callable[..., str]:
 def make_run(tmp_path: Path) -> Iterator[Bench]:
     """`make_run(plugin, ...)` is a run of these plugins on a scripted engine, ready to be waited for.
 
-    When the test is over, every rule judges the trace of each run that has ended, and no run may have left a folder.
+    When the test is over, each run that was begun must have ended, and every rule judges its trace; no run may have
+    left a folder.
     """
     folder = tmp_path / "runs"
     folder.mkdir()
-    bench = Bench(folder)
-    yield bench
-    bench.judge()
+    with Bench(folder) as bench:
+        yield bench

@@ -203,6 +203,16 @@ def test_importing_the_package_is_light():
     assert loaded & HEAVY == set()
 
 
+@pytest.mark.parametrize("module", ["testing", "testing.doubles", "testing.virtual_time"])
+def test_what_ships_for_tests_needs_no_test_tool(module):
+    """The package of test tools loads neither hypothesis nor pytest, which only some of its modules need."""
+    code = f"import sys, stagecall.{module}; print(*sys.modules)"
+
+    loaded = {name.partition(".")[0] for name in run(code, "-I").split()}
+
+    assert loaded & {"hypothesis", "pytest", "_pytest"} == set()
+
+
 def test_every_public_name_can_be_imported():
     """The lazy table leads to an object for each name of `__all__`, and the object's module agrees."""
     found = {name: getattr(stagecall, name) for name in stagecall.__all__}

@@ -24,12 +24,16 @@ from stagecall.specs.lifecycle import Lifecycle, Stage
 from stagecall.specs.rules import RULES, judge
 from stagecall.specs.task import TaskDefinition, TaskInfo
 from stagecall.specs.trace import Event, Kind, Outcome, Trace
+from stagecall.testing.doubles import (
+    Bench,
+    HookRecorder,
+    ScriptedEngine,
+    ScriptedPlugin,
+    path,
+    task_plugin_class,
+)
 from stagecall.testing.virtual_time import run_virtually, virtual_time
 from stagecall.worker.task_run import TaskRun
-
-from ..support.engine import ScriptedEngine
-from ..support.plugins import HookRecorder, Scripted, task_plugin_class
-from ..support.runs import Bench, path
 
 
 async def nothing(*_: Any) -> None:
@@ -62,9 +66,9 @@ def cast() -> list[Plugin]:
     names = ("build_sandbox", "started", "stopped", "finished", "exception")
     hooks: dict[str, Any] = dict.fromkeys(names, slow)
     return [
-        Scripted("first", dispose=slow, **hooks),
-        Scripted("second", after=["first"], dispose=nothing, **hooks),
-        Scripted("third", after=["first"], dispose=slow, started=nothing, finished=nothing),
+        ScriptedPlugin("first", dispose=slow, **hooks),
+        ScriptedPlugin("second", after=["first"], dispose=nothing, **hooks),
+        ScriptedPlugin("third", after=["first"], dispose=slow, started=nothing, finished=nothing),
     ]
 
 
@@ -382,7 +386,7 @@ async def test_driver_broken_where_something_goes_wrong_is_convicted(make_run, k
     """A driver that goes astray where a hook fails is convicted by the rules it breaks, and by no other."""
     deeds, rules = BROKEN_BY_ERRORS[kind]
 
-    run = await drive(make_run, kind, [*cast(), Scripted("culprit", **deeds)])
+    run = await drive(make_run, kind, [*cast(), ScriptedPlugin("culprit", **deeds)])
 
     assert convicting(run.trace) == rules
 
@@ -395,7 +399,7 @@ async def test_driver_broken_where_something_goes_wrong_is_convicted(make_run, k
 @virtual_time
 async def test_driver_as_it_is_is_acquitted(make_run, deeds):
     """The driver as it is keeps every rule with the same engine and plugins, in strict mode too."""
-    run = await drive(make_run, TaskRun, [*cast(), Scripted("culprit", **deeds)], strict=True)
+    run = await drive(make_run, TaskRun, [*cast(), ScriptedPlugin("culprit", **deeds)], strict=True)
 
     assert judge(run.trace) == []
 
@@ -435,7 +439,7 @@ def good_traces() -> tuple[Trace, ...]:
         bench = Bench(Path(folder))
         casts: list[dict[str, Any]] = [{"started": nothing}, {"started": broken}, {"started": aborted}]
         for deeds in casts:
-            runs.append(bench(*cast(), HookRecorder(), Scripted("culprit", **deeds), report=nothing))
+            runs.append(bench(*cast(), HookRecorder(), ScriptedPlugin("culprit", **deeds), report=nothing))
             run_virtually(runs[-1].wait())
         bench.judge()
     return tuple(run.trace for run in runs)

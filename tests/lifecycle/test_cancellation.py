@@ -14,12 +14,17 @@ import pytest
 from stagecall.lifecycle.errors import ExceptionReason, MalformedPayloadError
 from stagecall.lifecycle.limits import Limits
 from stagecall.specs.trace import Kind
+from stagecall.testing.doubles import (
+    Bench,
+    HookRecorder,
+    ScriptedEngine,
+    ScriptedPlugin,
+    hooks,
+    outcomes,
+    path,
+)
 from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.task_run import TaskRun
-
-from ..support.engine import ScriptedEngine
-from ..support.plugins import HookRecorder, Scripted
-from ..support.runs import Bench, hooks, outcomes, path
 
 SHUTDOWN, CANCELED = ExceptionReason.WORKER_SHUTDOWN, ExceptionReason.CANCELED
 
@@ -105,7 +110,7 @@ def run_that_blocks(bench: Bench, where: str) -> tuple[TaskRun, HookRecorder, Sc
     if where == "exception":
         of_plugin["started"] = malformed
     report: dict[str, Any] = {"report": block} if where == "report" else {}
-    return bench(recorder, Scripted("blocker", **of_plugin), engine=engine, **report), recorder, engine
+    return bench(recorder, ScriptedPlugin("blocker", **of_plugin), engine=engine, **report), recorder, engine
 
 
 def assert_shut_down(where: str, run: TaskRun, recorder: HookRecorder, engine: ScriptedEngine) -> None:
@@ -188,7 +193,7 @@ async def test_all_tasks_of_the_loop_are_cancelled(make_run, where):
 async def test_all_tasks_are_cancelled_at_any_turn(make_run, turns):
     """Not even a call that is cancelled before its first step is left out: all that was made is disposed."""
     recorder, engine = HookRecorder(), ScriptedEngine()
-    plugin = Scripted("plugin")
+    plugin = ScriptedPlugin("plugin")
     run = make_run(recorder, plugin, engine=engine)
     embedder = asyncio.create_task(run.wait())
     for _ in range(turns):
@@ -229,7 +234,7 @@ async def test_cancelled_during_dispose(make_run):
         await asyncio.sleep(3)
         done.append(asyncio.get_running_loop().time())
 
-    run = make_run(Scripted("slow", dispose=dispose))
+    run = make_run(ScriptedPlugin("slow", dispose=dispose))
     embedder = asyncio.create_task(run.wait())
     await asyncio.sleep(1)
 
@@ -314,9 +319,9 @@ async def test_abort_from_a_def_hook(make_run):
     def waiting(sandbox: object) -> None:
         woken.append(waiter.context.cancelled.wait(10))
 
-    waiter = Scripted("waiter", started=waiting)
+    waiter = ScriptedPlugin("waiter", started=waiting)
     recorder = HookRecorder()
-    run = make_run(recorder, waiter, Scripted("aborter", started=aborting))
+    run = make_run(recorder, waiter, ScriptedPlugin("aborter", started=aborting))
 
     resolution = await run.wait()
 
@@ -402,7 +407,7 @@ async def test_block_is_left_with_an_error(make_run):
 @virtual_time
 async def test_never_entered_run_acquired_nothing(make_run):
     """A run that nobody waited for has asked nobody for anything."""
-    engine, plugin = ScriptedEngine(), Scripted("plugin")
+    engine, plugin = ScriptedEngine(), ScriptedPlugin("plugin")
     run = make_run(plugin, engine=engine)
 
     async with run:
@@ -422,7 +427,7 @@ async def abort_in_started(bench: Bench, hook: Callable[..., Any]) -> tuple[Task
 
         return tell
 
-    plugin = Scripted("slow", started=hook, exception=told("exception"), dispose=told("dispose"))
+    plugin = ScriptedPlugin("slow", started=hook, exception=told("exception"), dispose=told("dispose"))
     run = bench(plugin, engine=ScriptedEngine())
     waiter = asyncio.create_task(run.wait())
     await asyncio.sleep(1)
@@ -479,7 +484,9 @@ async def test_hook_is_abandoned(make_run):
 async def test_overrun_hook_that_is_stubborn(make_run):
     """A hook that overruns `hook_timeout` and cannot be cancelled is a defect; the run goes on without it."""
     stubborn = Stubborn()
-    run = make_run(Scripted("slow", started=stubborn.hook()), limits=Limits(hook_timeout=7, abandon_grace=2))
+    run = make_run(
+        ScriptedPlugin("slow", started=stubborn.hook()), limits=Limits(hook_timeout=7, abandon_grace=2)
+    )
 
     resolution = await run.wait()
 
@@ -495,7 +502,7 @@ async def test_dispose_budget(make_run):
     """A step of dispose has `dispose_budget`; the steps after it are taken all the same."""
     engine = ScriptedEngine(deeds={"dispose_result_set": block})
     recorder = HookRecorder()
-    run = make_run(recorder, Scripted("slow", dispose=block), engine=engine)
+    run = make_run(recorder, ScriptedPlugin("slow", dispose=block), engine=engine)
 
     resolution = await run.wait()
 
@@ -516,7 +523,7 @@ async def test_dispose_total(make_run):
     """All steps of dispose together have `dispose_total`; later ones begin, with no time to wait."""
     engine = ScriptedEngine()
     recorder = HookRecorder()
-    slow = [Scripted(f"slow{n}", dispose=block) for n in range(4)]
+    slow = [ScriptedPlugin(f"slow{n}", dispose=block) for n in range(4)]
     run = make_run(recorder, *slow, engine=engine)
 
     await run.wait()
@@ -576,7 +583,7 @@ async def test_task_plugin_that_comes_late_is_disposed(make_run):
     async def create(options: object) -> None:
         await stubborn()
 
-    run = make_run(Scripted("late", new_task_plugin=create, dispose=dispose, exception=exception))
+    run = make_run(ScriptedPlugin("late", new_task_plugin=create, dispose=dispose, exception=exception))
     waiter = asyncio.create_task(run.wait())
     await asyncio.sleep(1)
     run.abort(CANCELED)

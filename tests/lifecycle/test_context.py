@@ -11,11 +11,8 @@ import pytest
 
 from stagecall.lifecycle.errors import ExceptionReason, LifecycleError, MalformedPayloadError
 from stagecall.specs.trace import Kind
+from stagecall.testing.doubles import ScriptedEngine, ScriptedPlugin, errors, hooks, outcomes
 from stagecall.testing.virtual_time import run_virtually, virtual_time
-
-from ..support.engine import ScriptedEngine
-from ..support.plugins import Scripted
-from ..support.runs import errors, hooks, outcomes
 
 
 def read_log(context):
@@ -45,7 +42,7 @@ async def test_each_line_of_a_message_is_marked(make_run):
     async def finished(success):
         logs.append((read_log(plugin.context), plugin.context.log_bytes))
 
-    plugin = Scripted(started=started, finished=finished)
+    plugin = ScriptedPlugin(started=started, finished=finished)
 
     await make_run(plugin).wait()
 
@@ -67,7 +64,7 @@ async def test_message_after_the_close_goes_to_trace_and_worker(make_run):
     def dispose():
         plugin.context.log_error("last")
 
-    plugin = Scripted(finished=finished, dispose=dispose)
+    plugin = ScriptedPlugin(finished=finished, dispose=dispose)
     run = make_run(plugin)
 
     await run.wait()
@@ -99,7 +96,7 @@ async def test_reader_follows_the_log_to_its_close(make_run):
         assert pieces == []
 
     readers: list[asyncio.Task[None]] = []
-    plugin = Scripted(started=started)
+    plugin = ScriptedPlugin(started=started)
 
     await make_run(plugin).wait()
     await asyncio.gather(*readers)
@@ -121,7 +118,7 @@ async def test_log_is_extracted_only_once_closed(make_run):
     async def exception(reason):
         seen.append(read_log(plugin.context))
 
-    plugin = Scripted(stopped=stopped, exception=exception)
+    plugin = ScriptedPlugin(stopped=stopped, exception=exception)
 
     await make_run(plugin).wait()
 
@@ -143,7 +140,7 @@ async def test_run_without_log_and_use_makes_no_folder(make_run):
     async def finished(success):
         seen.append(read_log(plugin.context))
 
-    plugin = Scripted(stopped=stopped, finished=finished)
+    plugin = ScriptedPlugin(stopped=stopped, finished=finished)
     run = make_run(plugin)
 
     await run.wait()
@@ -166,7 +163,7 @@ def test_folder_is_made_on_first_use_and_removed_in_dispose(make_run, first):
         folders.append(plugin.context.temporary_folder)
         assert (folders[0] / "file").read_text() == "content"
 
-    plugin = Scripted(started=started, dispose=dispose)
+    plugin = ScriptedPlugin(started=started, dispose=dispose)
     run = make_run(plugin)
 
     asyncio.run(run.wait())
@@ -198,8 +195,8 @@ async def test_cancellation_is_flag_awaitable_and_wait(make_run):
     async def exception(reason):
         seen.append(("flag after", bool(first.context.cancelled), first.context.cancelled.wait(0)))
 
-    first = Scripted("first", started=started, exception=exception)
-    second = Scripted("second", started=in_thread)
+    first = ScriptedPlugin("first", started=started, exception=exception)
+    second = ScriptedPlugin("second", started=in_thread)
     run = make_run(first, second)
 
     await run.wait()
@@ -219,7 +216,7 @@ async def test_error_cancels_the_context_too(make_run):
     async def stopped(result_set):
         raise MalformedPayloadError("no")
 
-    plugin, calm = Scripted(stopped=stopped), Scripted(started=lambda sandbox: None)
+    plugin, calm = ScriptedPlugin(stopped=stopped), ScriptedPlugin(started=lambda sandbox: None)
 
     await make_run(plugin).wait()
     await make_run(calm).wait()
@@ -248,7 +245,7 @@ async def test_spawned_task_gives_its_result_and_is_joined_before_dispose(make_r
     async def dispose():
         seen.append("dispose")
 
-    plugin = Scripted(started=started, dispose=dispose)
+    plugin = ScriptedPlugin(started=started, dispose=dispose)
     run = make_run(plugin)
 
     resolution = await run.wait()
@@ -278,7 +275,7 @@ def test_error_of_spawned_task_counts_as_that_of_a_hook(make_run, error, reason,
     async def started(sandbox):
         plugin.context.spawn(work(), "work")
 
-    plugin = Scripted(started=started)
+    plugin = ScriptedPlugin(started=started)
     run = make_run(plugin, engine=ScriptedEngine(holds=True))
 
     run_virtually(run.wait())
@@ -306,7 +303,7 @@ async def test_spawned_task_is_cancelled_when_the_run_is_an_exception(make_run):
     async def dispose():
         seen.append("dispose")
 
-    plugin = Scripted(started=started, dispose=dispose)
+    plugin = ScriptedPlugin(started=started, dispose=dispose)
     run = make_run(plugin)
 
     await run.wait()
@@ -332,7 +329,7 @@ async def test_spawn_is_refused_in_dispose_and_off_the_loop(make_run):
     async def dispose():
         try_to_spawn()
 
-    plugin = Scripted(started=started, dispose=dispose)
+    plugin = ScriptedPlugin(started=started, dispose=dispose)
     run = make_run(plugin)
 
     resolution = await run.wait()
@@ -369,7 +366,7 @@ async def test_thread_runs_coroutines_on_the_loop(make_run):
             plugin.context.run_on_loop(good())
         return True
 
-    plugin = Scripted(started=started, stopped=stopped)
+    plugin = ScriptedPlugin(started=started, stopped=stopped)
 
     resolution = await make_run(plugin).wait()
 
@@ -392,7 +389,7 @@ async def test_context_variables_reach_hooks_in_threads(make_run):
         seen.append(REQUEST.get())
         return True
 
-    run = make_run(Scripted(started=started, stopped=stopped))
+    run = make_run(ScriptedPlugin(started=started, stopped=stopped))
 
     REQUEST.set("the embedder's")
     await run.wait()
@@ -411,8 +408,8 @@ async def test_awaitable_returned_by_def_is_awaited(make_run):
     async def breaks():
         raise MalformedPayloadError("no")
 
-    failed = make_run(Scripted(stopped=lambda result_set: verdict()))
-    broken = make_run(Scripted(stopped=lambda result_set: breaks()))
+    failed = make_run(ScriptedPlugin(stopped=lambda result_set: verdict()))
+    broken = make_run(ScriptedPlugin(stopped=lambda result_set: breaks()))
 
     assert (await failed.wait()).state == "failed"
     assert (await broken.wait()).reason is ExceptionReason.MALFORMED_PAYLOAD
@@ -435,7 +432,7 @@ async def test_artifacts_end_up_in_run_trace_and_store(make_run):
         await context.create_link_artifact("e", target="a.txt", content_type="text/plain")
         return True
 
-    plugin = Scripted(stopped=stopped)
+    plugin = ScriptedPlugin(stopped=stopped)
     run = make_run(plugin)
 
     await run.wait()
@@ -451,7 +448,7 @@ async def test_artifacts_end_up_in_run_trace_and_store(make_run):
         ("d", "redirect", "text/html", expires, "https://example.com/"),
         ("e", "link", "text/plain", expires, "a.txt"),
     ]
-    assert run.artifacts == make_run.surroundings.store.artifacts
+    assert run.artifacts == make_run.environment.store.artifacts
     assert [event.detail for event in run.trace.of(Kind.ARTIFACT)][::4] == [
         {
             "name": "a.txt",

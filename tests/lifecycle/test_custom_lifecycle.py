@@ -10,11 +10,8 @@ from stagecall.lifecycle.errors import ExceptionReason, LifecycleError, Malforme
 from stagecall.plugins.base import TaskPlugin
 from stagecall.specs.lifecycle import TASK_RUN, Combine, Stage
 from stagecall.specs.lifecycle_yaml import lifecycle_document, load_lifecycle
+from stagecall.testing.doubles import ScriptedEngine, ScriptedPlugin, errors, hooks, outcomes, path
 from stagecall.testing.virtual_time import virtual_time
-
-from ..support.engine import ScriptedEngine
-from ..support.plugins import Scripted
-from ..support.runs import errors, hooks, outcomes, path
 
 INSERTED = TASK_RUN.insert(
     Stage("scan", action="scan", does="looks at the builder"), after="build", name="scanned-task-run"
@@ -62,7 +59,7 @@ async def test_invented_stages_are_driven_like_all_others(make_run, lifecycle):
         calls.append((run.stage, result_set is run.result_set))
         return True
 
-    plugin = Scripted(lifecycle=lifecycle, reviewed=reviewed, stopped=lambda result_set: True)
+    plugin = ScriptedPlugin(lifecycle=lifecycle, reviewed=reviewed, stopped=lambda result_set: True)
     run = make_run(plugin, lifecycle=lifecycle, actions={"scan": scan}, strict=True)
 
     resolution = await run.wait()
@@ -89,7 +86,7 @@ async def test_invented_stages_are_driven_like_all_others(make_run, lifecycle):
 async def test_verdicts_of_an_invented_hook_are_combined(make_run, lifecycle):
     """The task has failed if any plugin says so, in an invented stage as in `stopped`."""
     plugins = [
-        Scripted(name, lifecycle=lifecycle, reviewed=lambda result_set, name=name: name != "b")
+        ScriptedPlugin(name, lifecycle=lifecycle, reviewed=lambda result_set, name=name: name != "b")
         for name in "abc"
     ]
     run = make_run(*plugins, lifecycle=lifecycle, actions={"scan": scan}, strict=True)
@@ -106,7 +103,7 @@ async def test_error_in_invented_hook_is_an_exception(make_run, lifecycle):
     async def reviewed(result_set):
         raise MalformedPayloadError("rejected")
 
-    plugin = Scripted(lifecycle=lifecycle, reviewed=reviewed)
+    plugin = ScriptedPlugin(lifecycle=lifecycle, reviewed=reviewed)
     run = make_run(plugin, lifecycle=lifecycle, actions={"scan": scan}, strict=True)
 
     resolution = await run.wait()
@@ -160,7 +157,7 @@ async def test_shipped_example_runs(make_run, root):
         calls.append("reviewed")
         return True
 
-    plugin = Scripted(lifecycle=lifecycle, scanned=scanned, reviewed=reviewed)
+    plugin = ScriptedPlugin(lifecycle=lifecycle, scanned=scanned, reviewed=reviewed)
     run = make_run(plugin, lifecycle=lifecycle, strict=True)
 
     assert (await run.wait()).state == "completed"

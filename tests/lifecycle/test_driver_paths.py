@@ -3,11 +3,8 @@
 from stagecall.lifecycle.resolution import Resolution
 from stagecall.plugins.base import Plugin
 from stagecall.specs.trace import Kind
+from stagecall.testing.doubles import HookRecorder, ScriptedEngine, path
 from stagecall.testing.virtual_time import virtual_time
-
-from ..support.engine import ScriptedEngine
-from ..support.plugins import HookRecorder
-from ..support.runs import path
 
 MAIN_PATH = ["prepare", "build", "start", "started", "waiting", "stopped", "finished", "resolved", "dispose"]
 

@@ -17,13 +17,19 @@ from stagecall.lifecycle.errors import (
     TaskExceptionError,
 )
 from stagecall.specs.trace import Kind
+from stagecall.testing.doubles import (
+    HookRecorder,
+    ScriptedEngine,
+    ScriptedPlugin,
+    errors,
+    hooks,
+    outcomes,
+    path,
+)
 from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.task_run import TaskRun
 
 from ..support.chaos import Foreign
-from ..support.engine import ScriptedEngine
-from ..support.plugins import HookRecorder, Scripted
-from ..support.runs import errors, hooks, outcomes, path
 
 MALFORMED, INTERNAL = "malformed-payload", "internal-error"
 UNAVAILABLE = ExceptionReason.RESOURCE_UNAVAILABLE
@@ -123,14 +129,14 @@ async def test_row(make_run, row, where):
     # Who cancels a background task ends it, and that is no error.
     harmless = (row, where) == ("stray cancellation", "background")
     engine, recorder = ScriptedEngine(), HookRecorder()
-    broken = Scripted("broken")
+    broken = ScriptedPlugin("broken")
     match where:
         case "hook":
-            broken = Scripted("broken", started=raising(make_error))
+            broken = ScriptedPlugin("broken", started=raising(make_error))
         case "def hook":
-            broken = Scripted("broken", started=raising_in_thread(make_error))
+            broken = ScriptedPlugin("broken", started=raising_in_thread(make_error))
         case "creation":
-            broken = Scripted("broken", new_task_plugin=raising(make_error))
+            broken = ScriptedPlugin("broken", new_task_plugin=raising(make_error))
         case "engine":
             engine.deeds["start_sandbox"] = raising(make_error)
         case "background":
@@ -138,7 +144,7 @@ async def test_row(make_run, row, where):
             async def started(sandbox: object) -> None:
                 broken.context.spawn(raising(make_error)())
 
-            broken = Scripted("broken", started=started)
+            broken = ScriptedPlugin("broken", started=started)
     run = make_run(recorder, broken, engine=engine)
 
     resolution = await run.wait()
@@ -161,11 +167,11 @@ async def test_payload_breaks_the_schema(make_run):
         with logger.context.extract_log() as log:
             logs.append(log.read().decode())
 
-    logger = Scripted(
+    logger = ScriptedPlugin(
         "logger", schema={"prefix": {"type": "string"}}, accepts_invalid_payload=True, exception=exception
     )
-    strict = Scripted("strict", schema={"number": {"type": "integer"}})
-    fine = Scripted("fine", schema={"flag": {"type": "boolean"}})
+    strict = ScriptedPlugin("strict", schema={"number": {"type": "integer"}})
+    fine = ScriptedPlugin("fine", schema={"flag": {"type": "boolean"}})
     recorder, engine = HookRecorder(), ScriptedEngine()
     payload = {"prefix": 1, "number": "one", "flag": True, "unknown": 0, "engine": 2}
     run = make_run(logger, strict, fine, recorder, engine=engine, payload=payload)
@@ -205,9 +211,9 @@ async def test_malformed_payload_errors_are_merged(make_run):
         with reader.context.extract_log() as log:
             logs.append(log.read().decode())
 
-    reader = Scripted("reader", exception=exception)
-    red = Scripted("red", new_task_plugin=raising(lambda: MalformedPayloadError("r1", "r2")))
-    blue = Scripted("blue", new_task_plugin=raising(lambda: FeatureNotSupportedError("b")))
+    reader = ScriptedPlugin("reader", exception=exception)
+    red = ScriptedPlugin("red", new_task_plugin=raising(lambda: MalformedPayloadError("r1", "r2")))
+    blue = ScriptedPlugin("blue", new_task_plugin=raising(lambda: FeatureNotSupportedError("b")))
     engine = ScriptedEngine(deeds={"new_sandbox_builder": raising(lambda: MalformedPayloadError("e"))})
     run = make_run(reader, red, blue, engine=engine)
 
@@ -238,8 +244,8 @@ async def test_non_fatal_errors_are_counted_and_told(make_run):
 
     broken = raising(lambda: NonFatalInternalError("a hiccup"))
     names = ("red", "green", "blue")
-    plugins = [Scripted(name, report_non_fatal_error=teller(name)) for name in names]
-    plugins += [Scripted("a", started=broken), Scripted("b", started=broken)]
+    plugins = [ScriptedPlugin(name, report_non_fatal_error=teller(name)) for name in names]
+    plugins += [ScriptedPlugin("a", started=broken), ScriptedPlugin("b", started=broken)]
     run = make_run(*plugins)
 
     resolution = await run.wait()
@@ -257,7 +263,7 @@ async def test_hook_timeout(make_run):
     async def started(sandbox: object) -> None:
         await asyncio.Event().wait()
 
-    run = make_run(Scripted("slow", started=started))
+    run = make_run(ScriptedPlugin("slow", started=started))
 
     resolution = await run.wait()
 
@@ -291,7 +297,7 @@ async def test_stopped_decides(make_run, verdicts, exit_code, state):
 
         return stopped
 
-    plugins = [Scripted(f"p{n}", stopped=judging(verdict)) for n, verdict in enumerate(verdicts)]
+    plugins = [ScriptedPlugin(f"p{n}", stopped=judging(verdict)) for n, verdict in enumerate(verdicts)]
     recorder = HookRecorder()
     run = make_run(*plugins, recorder, exit_code=exit_code)
 
@@ -310,7 +316,7 @@ async def test_stopped_of_another_type(make_run, value):
     async def stopped(result_set: object) -> Any:
         return value
 
-    run = make_run(Scripted("odd", stopped=stopped))
+    run = make_run(ScriptedPlugin("odd", stopped=stopped))
 
     resolution = await run.wait()
 
@@ -336,7 +342,7 @@ BY_WEIGHT: list[tuple[str, Callable[[], BaseException], str]] = [
 async def test_worst_of_several_decides(make_run, light, heavy, worst_first):
     """Of several errors in a stage the worst decides, whichever came first; the cause tells of the other."""
     order = [heavy, light] if worst_first else [light, heavy]
-    run = make_run(*(Scripted(name, started=raising(make)) for name, make, _ in order))
+    run = make_run(*(ScriptedPlugin(name, started=raising(make)) for name, make, _ in order))
 
     resolution = await run.wait()
 
@@ -351,7 +357,7 @@ async def test_worst_of_several_decides(make_run, light, heavy, worst_first):
 @virtual_time
 async def test_verdict_is_overruled_by_errors(make_run):
     """A failed task whose run met an error is an exception: nobody can trust the verdict."""
-    run = make_run(Scripted("broken", stopped=raising(lambda: NonFatalInternalError("n"))), exit_code=1)
+    run = make_run(ScriptedPlugin("broken", stopped=raising(lambda: NonFatalInternalError("n"))), exit_code=1)
 
     resolution = await run.wait()
 
@@ -368,7 +374,7 @@ async def test_abort_wins_over_errors(make_run, make_error, verdict):
         raise make_error()
 
     recorder = HookRecorder()
-    run = make_run(recorder, Scripted("broken", started=started))
+    run = make_run(recorder, ScriptedPlugin("broken", started=started))
 
     resolution = await run.wait()
 
@@ -386,8 +392,8 @@ async def test_error_then_abort(make_run):
         await asyncio.sleep(1)
         run.abort(ExceptionReason.CANCELED)
 
-    first = Scripted("first", started=raising(lambda: FatalInternalError("f")))
-    run = make_run(first, Scripted("second", started=started))
+    first = ScriptedPlugin("first", started=raising(lambda: FatalInternalError("f")))
+    run = make_run(first, ScriptedPlugin("second", started=started))
 
     resolution = await run.wait()
 
@@ -406,7 +412,7 @@ async def test_cause_is_the_whole_chain(make_run):
         "b": lambda: NonFatalInternalError("n"),
         "c": lambda: ValueError("v"),
     }
-    run = make_run(*(Scripted(name, started=raising(make)) for name, make in makers.items()))
+    run = make_run(*(ScriptedPlugin(name, started=raising(make)) for name, make in makers.items()))
 
     resolution = await run.wait()
 
@@ -428,7 +434,7 @@ async def test_foreign_base_exception_is_raised_after_dispose(make_run, make_err
         broken["started"] = raising(lambda: MalformedPayloadError("m"))
     engine = ScriptedEngine()
     recorder = HookRecorder()
-    run = make_run(recorder, Scripted("broken", **broken), engine=engine)
+    run = make_run(recorder, ScriptedPlugin("broken", **broken), engine=engine)
 
     with pytest.raises(Foreign):
         await run.wait()
@@ -446,7 +452,7 @@ async def test_foreign_base_exception_is_raised_after_dispose(make_run, make_err
 async def test_finished_errors(make_run):
     """The outcome is provisional until finished has ended: a plugin may get finished, then exception."""
     recorder = HookRecorder()
-    run = make_run(recorder, Scripted("broken", finished=raising(lambda: NonFatalInternalError("n"))))
+    run = make_run(recorder, ScriptedPlugin("broken", finished=raising(lambda: NonFatalInternalError("n"))))
 
     resolution = await run.wait()
 
@@ -464,7 +470,7 @@ async def test_finished_is_aborted(make_run):
         run.abort(ExceptionReason.WORKER_SHUTDOWN)
 
     recorder = HookRecorder()
-    run = make_run(recorder, Scripted("aborter", finished=finished))
+    run = make_run(recorder, ScriptedPlugin("aborter", finished=finished))
 
     resolution = await run.wait()
 
@@ -488,7 +494,7 @@ async def test_later_aborts_change_nothing(make_run, where):
     if where == "exception":
         deeds["started"] = malformed
     report = {"report": abort} if where == "resolved" else {}
-    run = make_run(Scripted("late", **deeds), **report)
+    run = make_run(ScriptedPlugin("late", **deeds), **report)
 
     resolution = await run.wait()
     after = run.abort(ExceptionReason.CANCELED)
@@ -515,7 +521,7 @@ async def test_later_errors_touch_trace_and_worker_only(make_run, where, make_er
     if where.startswith("dispose_"):
         engine.deeds[where] = broken
     report = {"report": broken} if where == "report" else {}
-    run = make_run(recorder, Scripted("broken", **of_plugin), engine=engine, **report)
+    run = make_run(recorder, ScriptedPlugin("broken", **of_plugin), engine=engine, **report)
 
     resolution = await run.wait()
 

@@ -7,10 +7,8 @@ import pytest
 from stagecall.lifecycle.errors import ConfigurationError, ExceptionReason, MalformedPayloadError
 from stagecall.plugins.manager import PluginManager
 from stagecall.specs.trace import Event, Kind
+from stagecall.testing.doubles import ScriptedPlugin, hooks, outcomes, path
 from stagecall.testing.virtual_time import virtual_time
-
-from ..support.plugins import Scripted
-from ..support.runs import hooks, outcomes, path
 
 
 def timed(name, seen, after=(), seconds=1.0):
@@ -21,7 +19,7 @@ def timed(name, seen, after=(), seconds=1.0):
         await asyncio.sleep(seconds)
         seen[name] = (begin, asyncio.get_running_loop().time())
 
-    return Scripted(name, after=after, started=started)
+    return ScriptedPlugin(name, after=after, started=started)
 
 
 @virtual_time
@@ -39,7 +37,7 @@ async def test_order_holds_through_a_plugin_without_the_hook(make_run):
     """c after b after a: c waits for a, although b in between does not have this hook."""
     seen: dict[str, tuple[float, float]] = {}
 
-    await make_run(timed("c", seen, {"b"}), Scripted("b", after={"a"}), timed("a", seen)).wait()
+    await make_run(timed("c", seen, {"b"}), ScriptedPlugin("b", after={"a"}), timed("a", seen)).wait()
 
     assert seen == {"a": (0, 1), "c": (1, 2)}
 
@@ -57,7 +55,7 @@ async def test_absent_names_are_ignored(make_run):
 @pytest.mark.parametrize("after", [{"a": "a"}, {"a": "b", "b": "a"}, {"a": "b", "b": "c", "c": "a"}])
 def test_circle_is_refused(after):
     """Plugins that wait for each other would never be called: the error names the circle."""
-    plugins = [Scripted(name, after={earlier}) for name, earlier in after.items()]
+    plugins = [ScriptedPlugin(name, after={earlier}) for name, earlier in after.items()]
 
     with pytest.raises(
         ConfigurationError, match=f"'a' comes after itself, through {', '.join(sorted(after))}"
@@ -74,7 +72,9 @@ async def test_siblings_of_a_failed_hook_are_not_cancelled(make_run):
 
     seen: dict[str, tuple[float, float]] = {}
     run = make_run(
-        Scripted("broken", started=broken), timed("slow", seen, seconds=3), timed("late", seen, {"broken"})
+        ScriptedPlugin("broken", started=broken),
+        timed("slow", seen, seconds=3),
+        timed("late", seen, {"broken"}),
     )
 
     resolution = await run.wait()
@@ -97,7 +97,7 @@ async def test_dispose_comes_in_reverse_one_by_one(make_run):
             if name == "b":
                 raise OSError("cannot let go")
 
-        return Scripted(name, dispose=dispose)
+        return ScriptedPlugin(name, dispose=dispose)
 
     run = make_run(plugin("a"), plugin("b"), plugin("c"))
 
@@ -111,7 +111,7 @@ async def test_dispose_comes_in_reverse_one_by_one(make_run):
 @virtual_time
 async def test_hooks_not_overridden_are_never_called(make_run):
     """A plugin without hooks costs no call but its creation, and `dispose` is no exception to that."""
-    run = make_run(Scripted("idle"), Scripted("one", finished=lambda success: None))
+    run = make_run(ScriptedPlugin("idle"), ScriptedPlugin("one", finished=lambda success: None))
 
     await run.wait()
 
@@ -146,7 +146,9 @@ async def test_observers_see_every_move_before_any_hook(make_run):
         "finished": "finished",
         "dispose": "dispose",
     }
-    plugin = Scripted(new_task_plugin=lambda options: seen.update(prepare=moves[-1]), **_hooks(stages, hook))
+    plugin = ScriptedPlugin(
+        new_task_plugin=lambda options: seen.update(prepare=moves[-1]), **_hooks(stages, hook)
+    )
     run = make_run(plugin, observers=[observer])
 
     await run.wait()
@@ -170,7 +172,7 @@ async def test_raising_observer_is_removed_and_reported(make_run):
         broken.append(event)
         raise RuntimeError("cannot draw")
 
-    run = make_run(Scripted(), observers=[breaks, sound.append])
+    run = make_run(ScriptedPlugin(), observers=[breaks, sound.append])
 
     resolution = await run.wait()
 

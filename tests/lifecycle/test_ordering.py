@@ -21,12 +21,12 @@ from stagecall.lifecycle.resolution import Resolution
 from stagecall.plugins.manager import PluginManager
 from stagecall.specs.lifecycle import TASK_RUN, Lifecycle
 from stagecall.specs.trace import Kind
+from stagecall.testing.doubles import RecordingEnvironment, assert_sound, outcomes
 from stagecall.testing.virtual_time import VirtualLoop, expecting_threads
 from stagecall.worker.runtime import Runtime
 
 from ..support.chaos import CALM, WILD, ChaosEngine, ChaosPlugin, Deed, Foreign, Scene
 from ..support.invented import INVENTED
-from ..support.runs import Surroundings, assert_sound, outcomes
 
 EVER = 100_000.0
 """Seconds after which a run has ended, or waits for its sandbox."""
@@ -121,7 +121,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.loop = VirtualLoop()
         self.scene = Scene()
-        surroundings = Surroundings(Path(self.folder.name))
+        surroundings = RecordingEnvironment(Path(self.folder.name))
         mock = provider.new_engine(EngineOptions(surroundings, surroundings.monitor, {}))
         self.plugins = [ChaosPlugin(self.scene, **one, lifecycle=self.lifecycle) for one in cast]
         runtime = Runtime(

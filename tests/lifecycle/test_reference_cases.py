@@ -10,11 +10,9 @@ import pytest
 from stagecall.engines.base import EngineOptions
 from stagecall.engines.mock import MockEngine, provider
 from stagecall.lifecycle.errors import ExceptionReason, FatalInternalError, NonFatalInternalError
+from stagecall.testing.doubles import Bench, HookRecorder, ScriptedPlugin, path
 from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.task_run import TaskRun
-
-from ..support.plugins import HookRecorder, Scripted
-from ..support.runs import Bench, path
 
 STAGES = ["prepare", "build", "start", "started", "waiting", "stopped", "finished"]
 GIVEN_UP = ["exception", "resolved", "dispose"]
@@ -55,7 +53,7 @@ def given_up(reason: str, after: str, *, stop_worker: bool = False) -> Record:
 
 def mock_engine(bench: Bench) -> MockEngine:
     """Return the real mock engine."""
-    engine = provider.new_engine(EngineOptions(bench.surroundings, bench.monitor, {}))
+    engine = provider.new_engine(EngineOptions(bench.environment, bench.monitor, {}))
     assert isinstance(engine, MockEngine)
     return engine
 
@@ -121,7 +119,7 @@ async def test_plugin_raises_in_started(make_run, make_error, stops):
         raise make_error()
 
     recorder = HookRecorder()
-    plugins = [recorder, Scripted("broken", started=started)]
+    plugins = [recorder, ScriptedPlugin("broken", started=started)]
     run = make_run(*plugins, engine=mock_engine(make_run), payload={"function": "true"})
 
     await run.wait()
@@ -144,7 +142,7 @@ async def test_abort_from_inside_started(make_run, reason, stops):
         accepted.append(run.abort(reason))
 
     recorder = HookRecorder()
-    plugins = [recorder, Scripted("aborter", started=started)]
+    plugins = [recorder, ScriptedPlugin("aborter", started=started)]
     run = make_run(*plugins, engine=mock_engine(make_run), payload={"function": "true", "delay": 60_000})
 
     await run.wait()

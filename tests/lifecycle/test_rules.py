@@ -17,11 +17,9 @@ from stagecall.lifecycle.errors import ExceptionReason
 from stagecall.lifecycle.resolution import Resolution
 from stagecall.specs.rules import RULES, judge
 from stagecall.specs.trace import Event, Kind, Outcome, Trace
+from stagecall.testing.doubles import Bench, HookRecorder, ScriptedPlugin, assert_sound
 from stagecall.testing.virtual_time import run_virtually, virtual_time
 from stagecall.worker.task_run import TaskRun
-
-from ..support.plugins import HookRecorder, Scripted
-from ..support.runs import Bench, assert_sound
 
 
 def names(trace: Trace) -> list[str]:
@@ -38,19 +36,19 @@ async def defect(*_: object) -> None:
     raise ValueError("a defect")
 
 
-def cast(**more: Callable[..., Any]) -> list[Scripted]:
+def cast(**more: Callable[..., Any]) -> list[ScriptedPlugin]:
     """Three plugins with every hook, the last after the first; the middle one does as it is told."""
     every: dict[str, Any] = dict.fromkeys(
         ("build_sandbox", "started", "finished", "exception", "dispose"), nothing
     )
     return [
-        Scripted("red", **every),
-        Scripted("green", **{**every, **more}),
-        Scripted("blue", after={"red"}, **every),
+        ScriptedPlugin("red", **every),
+        ScriptedPlugin("green", **{**every, **more}),
+        ScriptedPlugin("blue", after={"red"}, **every),
     ]
 
 
-async def drive(make_run: Bench, *plugins: Scripted, **options: Any) -> Trace:
+async def drive(make_run: Bench, *plugins: ScriptedPlugin, **options: Any) -> Trace:
     """Drive a run whose driver is broken, to its end if it has one."""
     make_run.broken_on_purpose = True
     run = make_run(*plugins, **options)

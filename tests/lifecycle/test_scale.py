@@ -13,10 +13,8 @@ from stagecall.engines.mock.engine import MockEngine
 from stagecall.plugins.manager import PluginManager
 from stagecall.plugins.success import SuccessPlugin
 from stagecall.specs.trace import Kind
+from stagecall.testing.doubles import HookRecorder, RecordingEnvironment
 from stagecall.worker.runtime import Runtime
-
-from ..support.plugins import HookRecorder
-from ..support.runs import Surroundings
 
 RUNS = 10_000
 KB = 1024
@@ -27,7 +25,7 @@ SHORT = {"payload": {"function": "true"}}
 @pytest.fixture
 def surroundings(tmp_path):
     """An environment whose every folder is to be seen."""
-    return Surroundings(tmp_path)
+    return RecordingEnvironment(tmp_path)
 
 
 def runtime_of(surroundings, *plugins):

@@ -15,10 +15,8 @@ from stagecall.lifecycle.errors import ExceptionReason, LifecycleError
 from stagecall.lifecycle.limits import Limits
 from stagecall.lifecycle.threads import ThreadPool
 from stagecall.specs.trace import Kind
+from stagecall.testing.doubles import ScriptedPlugin, errors, outcomes
 from stagecall.testing.virtual_time import hang, sleep_for_thread, virtual_time
-
-from ..support.plugins import Scripted
-from ..support.runs import errors, outcomes
 
 BOUND = 30.0
 """Real seconds after which a test gives up."""
@@ -37,8 +35,8 @@ async def test_def_hook_runs_in_a_thread_and_async_on_the_loop(make_run):
     """Only a plain `def` leaves the loop's thread."""
     seen: dict[str, Any] = {}
     run = make_run(
-        Scripted("plain", started=lambda sandbox: seen.update(plain=threading.current_thread())),
-        Scripted("coroutine", started=_note(seen)),
+        ScriptedPlugin("plain", started=lambda sandbox: seen.update(plain=threading.current_thread())),
+        ScriptedPlugin("coroutine", started=_note(seen)),
     )
 
     await run.wait()
@@ -62,7 +60,7 @@ async def test_stop_iteration_of_a_def_hook_is_an_error(make_run):
     def started(sandbox):
         next(iter(()))
 
-    run = make_run(Scripted("bad", started=started))
+    run = make_run(ScriptedPlugin("bad", started=started))
 
     resolution = await run.wait()
 
@@ -75,7 +73,7 @@ async def test_hung_thread_is_abandoned_and_gets_only_dispose(make_run, release)
     loop: Any = asyncio.get_running_loop()
     disposed: list[Any] = []
     run = make_run(
-        Scripted(
+        ScriptedPlugin(
             "hung",
             started=lambda sandbox: hang(loop, release),
             exception=disposed.append,
@@ -111,7 +109,7 @@ async def test_cancelled_hook_leaves_run_on_loop(make_run):
             seen.append(type(error))
             raise
 
-    plugin = Scripted("waits", started=started)
+    plugin = ScriptedPlugin("waits", started=started)
     run = make_run(plugin)
     loop.call_later(1, run.abort)
 
@@ -142,7 +140,7 @@ async def test_coroutine_from_a_cancelled_thread_is_cancelled(make_run, release)
         release.set()
         loop.expect_again()
 
-    run = make_run(Scripted("waits", started=started))
+    run = make_run(ScriptedPlugin("waits", started=started))
     loop.call_later(1, run.abort)
     loop.call_later(6.5, let_go)
 
@@ -163,8 +161,8 @@ async def test_hook_that_never_got_a_thread_never_begins(make_run, monkeypatch, 
         release.wait(BOUND)
 
     run = make_run(
-        Scripted("first", started=started),
-        Scripted("second", started=seen.append, dispose=lambda: seen.append("dispose")),
+        ScriptedPlugin("first", started=started),
+        ScriptedPlugin("second", started=seen.append, dispose=lambda: seen.append("dispose")),
         limits=Limits(cancel_grace=0.02, abandon_grace=1),  # real seconds: enough for a busy host
     )
 
@@ -181,8 +179,8 @@ async def test_hung_dispose_keeps_no_other_from_its_thread(make_run, monkeypatch
     loop: Any = asyncio.get_running_loop()
     seen: list[Any] = []
     run = make_run(
-        Scripted("first", dispose=lambda: seen.append("first")),
-        Scripted("second", dispose=lambda: hang(loop, release)),
+        ScriptedPlugin("first", dispose=lambda: seen.append("first")),
+        ScriptedPlugin("second", dispose=lambda: hang(loop, release)),
     )
 
     resolution = await run.wait()
@@ -330,7 +328,7 @@ async def test_late_dispose_from_a_thread_is_bounded(make_run, release):
         hanging.set()
         loop.expect_again()
 
-    run = make_run(Scripted("late", new_task_plugin=creation, dispose=dispose))
+    run = make_run(ScriptedPlugin("late", new_task_plugin=creation, dispose=dispose))
     loop.call_later(1, run.abort)
     await run.wait()
     run.observe(lambda event: over.set())

@@ -6,9 +6,8 @@ import pytest
 
 from stagecall.lifecycle.errors import MalformedPayloadError
 from stagecall.specs.trace import Event, Kind, Trace, TraceError
+from stagecall.testing.doubles import ScriptedPlugin
 from stagecall.testing.virtual_time import run_virtually
-
-from ..support.plugins import Scripted
 
 STARTED = "2026-01-01T00:00:00+00:00"
 EVENT = {"seq": 0, "time": 0.5, "kind": "move", "stage": "prepare", "source": "pending"}
@@ -28,7 +27,7 @@ def verdict(result_set):
 )
 def test_trace_of_a_run_survives_run_json(make_run, state, exit_code, deeds):
     """Written as JSON and read again it is the same, event by event, whatever the run became."""
-    run = make_run(Scripted(**deeds), exit_code=exit_code)
+    run = make_run(ScriptedPlugin(**deeds), exit_code=exit_code)
     run_virtually(run.wait())
     document = run.trace.to_document()
 

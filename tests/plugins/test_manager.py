@@ -9,15 +9,12 @@ from stagecall.plugins.base import Plugin, PluginOptions
 from stagecall.plugins.manager import PluginManager, plugin_manager_config_schema
 from stagecall.plugins.registry import plugins
 from stagecall.specs.schemas import SchemaConflictError
+from stagecall.testing.doubles import HookRecorder, ScriptedEngine, ScriptedPlugin, hooks
 from stagecall.testing.virtual_time import virtual_time
-
-from ..support.engine import ScriptedEngine
-from ..support.plugins import HookRecorder, Scripted
-from ..support.runs import hooks
 
 
 def options(make_run, **config) -> PluginOptions:
-    return PluginOptions(make_run.surroundings, ScriptedEngine(), make_run.monitor, config)
+    return PluginOptions(make_run.environment, ScriptedEngine(), make_run.monitor, config)
 
 
 def after(manager: PluginManager) -> dict[str, set[str]]:
@@ -27,7 +24,12 @@ def after(manager: PluginManager) -> dict[str, set[str]]:
 def test_after_reaches_through_others_and_ignores_absent_names():
     """A member comes after those it names and after those that they do, as far as they are there."""
     manager = PluginManager.of(
-        [Scripted("a"), Scripted("b", after={"a", "absent"}), Scripted("c", after={"b"}), Scripted("d")]
+        [
+            ScriptedPlugin("a"),
+            ScriptedPlugin("b", after={"a", "absent"}),
+            ScriptedPlugin("c", after={"b"}),
+            ScriptedPlugin("d"),
+        ]
     )
 
     assert after(manager) == {"a": set(), "b": {"a"}, "c": {"a", "b"}, "d": set()}
@@ -38,17 +40,17 @@ def test_two_plugins_of_one_name_are_refused():
     with pytest.raises(
         ConfigurationError, match="two plugins are called 'one'; give one of them another name"
     ):
-        PluginManager.of([Scripted("one"), Scripted("one")])
+        PluginManager.of([ScriptedPlugin("one"), ScriptedPlugin("one")])
 
-    manager = PluginManager.of({"one": Scripted("one"), "two": Scripted("one")})
+    manager = PluginManager.of({"one": ScriptedPlugin("one"), "two": ScriptedPlugin("one")})
     assert [member.name for member in manager.members] == ["one", "two"]
 
 
 def test_manager_among_the_plugins_is_replaced_by_its_members():
     """Nesting changes nothing but how plugins are put together."""
-    inner = PluginManager.of([Scripted("b"), Scripted("c")])
+    inner = PluginManager.of([ScriptedPlugin("b"), ScriptedPlugin("c")])
 
-    manager = PluginManager.of([Scripted("a"), inner, Scripted("d")])
+    manager = PluginManager.of([ScriptedPlugin("a"), inner, ScriptedPlugin("d")])
 
     assert [member.name for member in manager.members] == ["a", "b", "c", "d"]
 
@@ -88,10 +90,10 @@ def test_configuration_schema_has_every_plugin():
 def test_payload_schema_is_that_of_all_members():
     """Payload properties are merged; two plugins that disagree are both named."""
     one, two = (
-        Scripted("one", schema={"a": {"type": "string"}}),
-        Scripted("two", schema={"b": {"type": "float"}}),
+        ScriptedPlugin("one", schema={"a": {"type": "string"}}),
+        ScriptedPlugin("two", schema={"b": {"type": "float"}}),
     )
-    other = Scripted("other", schema={"a": {"type": "float"}})
+    other = ScriptedPlugin("other", schema={"a": {"type": "float"}})
 
     assert set(PluginManager.of([one, two]).payload_schema()) == {"a", "b"}
     with pytest.raises(
@@ -117,7 +119,7 @@ class Nested(Plugin):
 async def test_as_one_plugin_it_calls_the_hooks_of_all(make_run):
     """Members of a manager that is used as a plugin get every hook, and their own part of the payload only."""
     recorder = HookRecorder()
-    own = Scripted("own", schema={"mine": {"type": "string"}})
+    own = ScriptedPlugin("own", schema={"mine": {"type": "string"}})
     run = make_run(Nested(recorder, own, Plugin()), payload={"mine": "x", "engine": "y"}, exit_code=1)
 
     resolution = await run.wait()
@@ -154,8 +156,8 @@ async def test_as_one_plugin_it_isolates_its_members(make_run):
 
     run = make_run(
         Nested(
-            Scripted("a", started=exits, dispose=lambda: seen.append("dispose")),
-            Scripted("b", started=slow, dispose=fails),
+            ScriptedPlugin("a", started=exits, dispose=lambda: seen.append("dispose")),
+            ScriptedPlugin("b", started=slow, dispose=fails),
         )
     )
 
@@ -175,7 +177,7 @@ async def test_as_one_plugin_it_raises_several_errors_as_a_group(make_run):
     async def fails_too(sandbox):
         raise KeyError("second")
 
-    run = make_run(Nested(Scripted("a", started=fails), Scripted("b", started=fails_too)))
+    run = make_run(Nested(ScriptedPlugin("a", started=fails), ScriptedPlugin("b", started=fails_too)))
 
     resolution = await run.wait()
 
@@ -187,7 +189,7 @@ async def test_as_one_plugin_it_raises_several_errors_as_a_group(make_run):
 @virtual_time
 async def test_as_one_plugin_it_takes_bools_only(make_run):
     """A member whose `stopped` returns no bool is a defect, as for the driver."""
-    run = make_run(Nested(Scripted("vague", stopped=lambda result_set: None)))
+    run = make_run(Nested(ScriptedPlugin("vague", stopped=lambda result_set: None)))
 
     resolution = await run.wait()
 
@@ -204,9 +206,9 @@ async def test_as_one_plugin_it_disposes_what_was_made_before_one_failed(make_ru
 
     run = make_run(
         Nested(
-            Scripted("a", dispose=lambda: seen.append("a")),
-            Scripted("b", dispose=lambda: seen.append("b")),
-            Scripted("c", new_task_plugin=fails),
+            ScriptedPlugin("a", dispose=lambda: seen.append("a")),
+            ScriptedPlugin("b", dispose=lambda: seen.append("b")),
+            ScriptedPlugin("c", new_task_plugin=fails),
         )
     )
 

@@ -24,10 +24,9 @@ from stagecall.lifecycle.errors import (
 )
 from stagecall.plugins.base import Plugin, TaskPlugin, TaskPluginOptions
 from stagecall.specs.lifecycle import TASK_RUN, Lifecycle
+from stagecall.testing.doubles import task_plugin_class
 from stagecall.testing.virtual_time import hang, sleep_for_thread
 from stagecall.worker.task_run import TaskRun
-
-from .plugins import task_plugin_class
 
 
 class Foreign(BaseException):

@@ -11,11 +11,9 @@ from stagecall.plugins.manager import PluginManager
 from stagecall.plugins.registry import PLUGINS
 from stagecall.specs.schemas import SchemaConflictError
 from stagecall.specs.task import TaskDefinition, TaskDefinitionError
+from stagecall.testing.doubles import HookRecorder, ScriptedEngine, ScriptedPlugin
 from stagecall.worker.environment import LocalEnvironment
 from stagecall.worker.runtime import DEFAULT_PLUGINS, Runtime, run_task, run_task_sync
-
-from ..support.engine import ScriptedEngine
-from ..support.plugins import HookRecorder, Scripted
 
 TASK = {"payload": {"function": "true"}}
 
@@ -111,9 +109,9 @@ async def test_created_from_names():
 async def test_created_from_objects():
     """Objects that exist already are used as they are, in their order, a manager for its members."""
     engine, recorder = ScriptedEngine(), HookRecorder()
-    manager = PluginManager.of([Scripted("a"), recorder])
+    manager = PluginManager.of([ScriptedPlugin("a"), recorder])
 
-    async with await Runtime.create(engine, [manager, Scripted("b")]) as runtime:
+    async with await Runtime.create(engine, [manager, ScriptedPlugin("b")]) as runtime:
         await runtime.new_run({"payload": {}}).wait()
 
         assert runtime.engine is engine
@@ -139,8 +137,8 @@ async def test_default_plugins_are_enabled_where_none_are_named():
         ("mock", {}, {"maxConcurency": 1}, r"^engines\.mock\.maxConcurency: "),
         ("mock", {"maxruntime": {"perTaskLimit": "perhaps"}}, {}, r"^plugins\.maxruntime\.perTaskLimit: "),
         ("mock", {"success": {"loud": True}}, {}, r"^plugins\.success\.loud: "),
-        ("mock", [Scripted("a"), Scripted("a")], {}, "two plugins are called 'a'"),
-        ("mock", [Scripted("a", after={"a"})], {}, "plugin 'a' comes after itself"),
+        ("mock", [ScriptedPlugin("a"), ScriptedPlugin("a")], {}, "two plugins are called 'a'"),
+        ("mock", [ScriptedPlugin("a", after={"a"})], {}, "plugin 'a' comes after itself"),
         (ScriptedEngine(), {}, {"maxConcurrency": 1}, "engine_config is for engines given by name"),
     ],
 )
@@ -153,9 +151,9 @@ async def test_configuration_error_names_what_and_where(engine, plugins, config,
 @pytest.mark.parametrize(
     ("plugins", "owners"),
     [
-        ([Scripted("a", schema={"x": {"type": "string"}}), Scripted("b", schema={"x": {"type": "integer"}})],
-         ("plugin a", "plugin b")),
-        ([Scripted("a", schema={"engine": {"type": "integer"}})], ("engine", "plugin a")),
+        ([ScriptedPlugin("a", schema={"x": {"type": "string"}}),
+          ScriptedPlugin("b", schema={"x": {"type": "integer"}})], ("plugin a", "plugin b")),
+        ([ScriptedPlugin("a", schema={"engine": {"type": "integer"}})], ("engine", "plugin a")),
     ],
 )  # fmt: skip
 async def test_conflict_of_schemas_names_both_owners(plugins, owners):

@@ -10,15 +10,22 @@ import pytest
 from stagecall.lifecycle.errors import ExceptionReason, LifecycleError, NonFatalInternalError
 from stagecall.plugins.base import TaskPlugin
 from stagecall.specs.trace import Kind
+from stagecall.testing.doubles import (
+    HookRecorder,
+    RecordingMonitor,
+    ScriptedEngine,
+    ScriptedPlugin,
+    errors,
+    hooks,
+    outcomes,
+    path,
+)
 from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.environment import LocalEnvironment
 from stagecall.worker.runtime import Runtime
 from stagecall.worker.task_run import TaskRun
 
-from ..support.engine import ScriptedEngine
 from ..support.invented import INVENTED
-from ..support.plugins import HookRecorder, Scripted
-from ..support.runs import RecordingMonitor, errors, hooks, outcomes, path
 
 TAIL = ["exception", "resolved", "dispose"]
 
@@ -71,7 +78,7 @@ async def test_engine_that_returns_something_else_is_a_defect(make_run, call, ki
 @virtual_time
 async def test_plugin_that_makes_something_else_is_a_defect(make_run):
     """new_task_plugin must return a TaskPlugin or None; there is nothing to dispose then."""
-    run = make_run(Scripted("odd", new_task_plugin=lambda options: "no task plugin"))
+    run = make_run(ScriptedPlugin("odd", new_task_plugin=lambda options: "no task plugin"))
 
     resolution = await run.wait()
 
@@ -84,9 +91,9 @@ async def test_plugin_that_makes_something_else_is_a_defect(make_run):
 async def test_trace_tells_which_plugins_were_not_created_and_why(make_run):
     """A creation may fail, may be cancelled, may never have begun."""
     run = make_run(
-        Scripted("fails", new_task_plugin=raises(OSError("no"))),
-        Scripted("waits", new_task_plugin=lambda options: asyncio.sleep(50)),
-        Scripted("queued", after={"waits"}),
+        ScriptedPlugin("fails", new_task_plugin=raises(OSError("no"))),
+        ScriptedPlugin("waits", new_task_plugin=lambda options: asyncio.sleep(50)),
+        ScriptedPlugin("queued", after={"waits"}),
     )
     asyncio.get_running_loop().call_later(1, run.abort)
 
@@ -137,7 +144,7 @@ async def test_plugin_class_made_for_no_lifecycle_gets_invented_hooks_too(make_r
             seen.append("scanned")
 
     run = make_run(
-        Scripted("forgetful", new_task_plugin=lambda options: Forgetful()),
+        ScriptedPlugin("forgetful", new_task_plugin=lambda options: Forgetful()),
         lifecycle=INVENTED,
         actions={"scan": nothing},
     )
@@ -157,7 +164,7 @@ async def test_wait_that_no_abort_ends_is_cancelled_when_background_work_failed(
     async def started(sandbox):
         plugin.context.spawn(raises(OSError("in the background"))(), "worker")
 
-    plugin = Scripted("spawns", started=started)
+    plugin = ScriptedPlugin("spawns", started=started)
     run = make_run(plugin, engine=engine)
 
     resolution = await run.wait()
@@ -183,7 +190,7 @@ async def test_background_that_waits_for_the_end_does_not_hold_up_an_error_in_fi
         plugin.context.spawn(until_cancelled())
         plugin.context.spawn(fail_later())
 
-    plugin = Scripted("spawns", started=started)
+    plugin = ScriptedPlugin("spawns", started=started)
     run = make_run(plugin)
 
     resolution = await run.wait()
@@ -211,7 +218,7 @@ async def test_background_that_spawns_itself_again_cannot_keep_the_run_from_disp
     async def started(sandbox):
         plugin.context.spawn(again())
 
-    plugin = Scripted("spawns", started=started)
+    plugin = ScriptedPlugin("spawns", started=started)
     run = make_run(plugin)
 
     resolution = await run.wait()
@@ -228,7 +235,7 @@ async def test_background_that_spawns_itself_again_cannot_keep_the_run_from_disp
 async def test_monitor_that_fails_keeps_no_run_from_its_end(make_run):
     """Reporting an error is not worth a run: it ends as it would, only without an incident id."""
     make_run.monitor.error = OSError("the disk of the monitor is full")
-    run = make_run(Scripted("bad", started=raises(ValueError("a defect"))), HookRecorder())
+    run = make_run(ScriptedPlugin("bad", started=raises(ValueError("a defect"))), HookRecorder())
 
     resolution = await run.wait()
 
@@ -239,7 +246,7 @@ async def test_monitor_that_fails_keeps_no_run_from_its_end(make_run):
 @virtual_time
 async def test_log_that_takes_nothing_keeps_no_run_from_its_end(make_run, monkeypatch):
     """An error that cannot be written to the task log still goes to the worker and to the trace."""
-    run = make_run(Scripted("bad", started=raises(ValueError("a defect"))))
+    run = make_run(ScriptedPlugin("bad", started=raises(ValueError("a defect"))))
     monkeypatch.setattr(run.log, "_new_path", raises_now(OSError("no folder")), raising=False)
 
     resolution = await run.wait()
@@ -270,7 +277,7 @@ async def test_folder_that_several_threads_ask_for_is_one(make_run):
             folders.update(pool.map(ask, range(8)))
 
     folders: set[Path] = set()
-    plugin = Scripted("asks", started=started)
+    plugin = ScriptedPlugin("asks", started=started)
     run = make_run(plugin)
 
     await run.wait()
@@ -282,7 +289,7 @@ async def test_folder_that_several_threads_ask_for_is_one(make_run):
 @virtual_time
 async def test_folder_is_not_created_again_after_dispose(make_run):
     """Whoever asks for the folder of a run that is over gets an error, not one that nobody removes."""
-    plugin = Scripted("asks")
+    plugin = ScriptedPlugin("asks")
     run = make_run(plugin)
     await run.wait()
 
@@ -303,7 +310,9 @@ async def test_plugin_that_hangs_when_told_of_errors_is_given_up(make_run):
                 pass
 
     run = make_run(
-        Scripted("bad", started=raises(NonFatalInternalError("hiccup")), report_non_fatal_error=stubborn)
+        ScriptedPlugin(
+            "bad", started=raises(NonFatalInternalError("hiccup")), report_non_fatal_error=stubborn
+        )
     )
 
     await run.wait()
@@ -322,7 +331,7 @@ async def test_hurry_cuts_the_graces_short(make_run):
     """A second Ctrl-C leaves hooks no time, ends the sandbox, and everything is disposed all the same."""
     engine = ScriptedEngine(holds=True)
     run = make_run(
-        Scripted("slow", started=lambda sandbox: asyncio.sleep(50), dispose=nothing),
+        ScriptedPlugin("slow", started=lambda sandbox: asyncio.sleep(50), dispose=nothing),
         HookRecorder(),
         engine=engine,
     )
@@ -361,8 +370,10 @@ async def test_hurry_in_exception_calls_every_hook_of_it(make_run):
         seen.append(reason.value)
 
     run = make_run(
-        Scripted("slow", started=raises(ValueError("a defect")), exception=lambda reason: asyncio.sleep(50)),
-        Scripted("next", after={"slow"}, exception=note),
+        ScriptedPlugin(
+            "slow", started=raises(ValueError("a defect")), exception=lambda reason: asyncio.sleep(50)
+        ),
+        ScriptedPlugin("next", after={"slow"}, exception=note),
     )
     asyncio.get_running_loop().call_later(3, run.hurry)
 
@@ -396,7 +407,7 @@ async def test_hooks_of_a_stage_whose_action_was_aborted_are_not_called(make_run
 
     seen: list[object] = []
     run = make_run(
-        Scripted("scanner", lifecycle=INVENTED, scanned=seen.append),
+        ScriptedPlugin("scanner", lifecycle=INVENTED, scanned=seen.append),
         lifecycle=INVENTED,
         actions={"scan": scan},
     )
@@ -442,7 +453,9 @@ async def test_run_is_waited_for_on_its_own_loop_only(make_run):
 @virtual_time
 async def test_block_that_is_cancelled_while_it_is_left_waits_for_dispose(make_run):
     """Leaving `async with run` waits for another task that drives the run to dispose it, however it is cancelled."""
-    run = make_run(Scripted("slow", dispose=lambda: asyncio.sleep(10)), engine=ScriptedEngine(holds=True))
+    run = make_run(
+        ScriptedPlugin("slow", dispose=lambda: asyncio.sleep(10)), engine=ScriptedEngine(holds=True)
+    )
 
     async def leave():
         async with run:
@@ -470,7 +483,7 @@ async def test_one_error_that_two_hooks_raise_counts_once(make_run):
     async def build_sandbox(builder):
         await plugin.context.spawn(fail(), "download")
 
-    plugin = Scripted("loads", build_sandbox=build_sandbox)
+    plugin = ScriptedPlugin("loads", build_sandbox=build_sandbox)
     run = make_run(plugin)
 
     resolution = await run.wait()

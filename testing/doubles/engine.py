@@ -1,13 +1,16 @@
 """A tiny engine whose every call can be told what to do, and which remembers what it was asked."""
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
 
-from stagecall.engines.base import Engine, ResultSet, Sandbox, SandboxBuilder, SandboxOptions, Schema
-from stagecall.engines.errors import SandboxAbortedError, SandboxTerminatedError
+from ...engines.base import Engine, ResultSet, Sandbox, SandboxBuilder, SandboxOptions, Schema
+from ...engines.errors import SandboxAbortedError, SandboxTerminatedError
+from ...lifecycle.context import TaskContext
 
 Deed = Callable[[], Awaitable[Any]]
 """What a call does first; what it returns, unless None, is what the call returns instead of its own."""
@@ -21,31 +24,52 @@ CALLS = (
     "dispose_sandbox",
     "discard_builder",
 )
+"""The calls of a scripted engine, by the names that `ScriptedEngine.deeds` and `ScriptedEngine.asked` use."""
+
+
+def _known(_: object, __: object, deeds: Mapping[str, Deed]) -> None:
+    if unknown := sorted(deeds.keys() - set(CALLS)):
+        raise ValueError(f"a scripted engine has no call {', '.join(unknown)}; calls are {', '.join(CALLS)}")
 
 
 @attrs.define(eq=False)
 class ScriptedEngine(Engine):
-    """Succeeds at once, unless `success` is False or `holds` is set: then a sandbox ends by `finish` or abort.
+    """Runs a task that is over at once and succeeded, unless it is told otherwise.
 
-    `deeds` maps names of CALLS to what these do first; `asked` lists the calls in the order they began.
+    With `success` False the task fails; with `holds` its sandbox lasts until `finish` or an abort. `deeds` maps names
+    of `CALLS` to what these do first. `asked` lists the calls in the order they began, `contexts` and `sandboxes` hold
+    what the runs brought and got. Its part of the payload is the optional text `engine`.
+
+    Raises: ValueError for a deed of a call that there is not.
+
+    >>> from stagecall.lifecycle import MalformedPayloadError
+    >>> async def refuses():
+    ...     raise MalformedPayloadError("payload.engine: there is no such image")
+    >>> from stagecall import run_task_sync
+    >>> engine = ScriptedEngine(deeds={"start_sandbox": refuses})
+    >>> run_task_sync({"payload": {}}, engine=engine, plugins=[]).reason.value
+    'malformed-payload'
+    >>> engine.asked
+    ['new_sandbox_builder', 'start_sandbox', 'discard_builder']
     """
 
     success: bool = True
     holds: bool = False
-    deeds: dict[str, Deed] = attrs.field(factory=dict)
+    deeds: dict[str, Deed] = attrs.field(factory=dict, validator=_known)
     asked: list[str] = attrs.field(factory=list)
-    contexts: list[Any] = attrs.field(factory=list)
-    sandboxes: list["ScriptedSandbox"] = attrs.field(factory=list)
+    contexts: list[TaskContext] = attrs.field(factory=list)
+    sandboxes: list[ScriptedSandbox] = attrs.field(factory=list)
 
     def payload_schema(self) -> Schema:
         return {"engine": {"type": "string"}}
 
     async def new_sandbox_builder(self, options: SandboxOptions) -> SandboxBuilder:
         self.contexts.append(options.context)
-        return await self.do("new_sandbox_builder", ScriptedBuilder(self))
+        builder: SandboxBuilder = await self.do("new_sandbox_builder", ScriptedBuilder(self))
+        return builder
 
     async def do(self, name: str, own: Any = None) -> Any:
-        """Take part in a call as it was told."""
+        """Take part in a call as it was told; return `own` unless the deed returned something else."""
         self.asked.append(name)
         told = await self.deeds[name]() if name in self.deeds else None
         return own if told is None else told
@@ -53,10 +77,13 @@ class ScriptedEngine(Engine):
 
 @attrs.define(eq=False)
 class ScriptedBuilder(SandboxBuilder):
+    """The builder of a `ScriptedEngine`; it takes no variables, volumes or proxies."""
+
     engine: ScriptedEngine
 
     async def start_sandbox(self) -> Sandbox:
-        return await self.engine.do("start_sandbox", ScriptedSandbox(self.engine))
+        sandbox: Sandbox = await self.engine.do("start_sandbox", ScriptedSandbox(self.engine))
+        return sandbox
 
     async def discard(self) -> None:
         await self.engine.do("discard_builder")
@@ -64,6 +91,8 @@ class ScriptedBuilder(SandboxBuilder):
 
 @attrs.define(eq=False)
 class ScriptedSandbox(Sandbox):
+    """The sandbox of a `ScriptedEngine`; `ended` is set once it has, `aborted` says how."""
+
     engine: ScriptedEngine
     ended: asyncio.Event = attrs.field(factory=asyncio.Event)
     aborted: bool = False
@@ -81,7 +110,7 @@ class ScriptedSandbox(Sandbox):
         return ScriptedResultSet(self.engine) if told is None else told
 
     def finish(self) -> None:
-        """End the sandbox that holds."""
+        """End a sandbox that holds."""
         self.ended.set()
 
     async def abort(self) -> None:
@@ -97,6 +126,8 @@ class ScriptedSandbox(Sandbox):
 
 @attrs.define(eq=False)
 class ScriptedResultSet(ResultSet):
+    """What a `ScriptedSandbox` left behind: its success, and nothing to extract."""
+
     engine: ScriptedEngine
 
     @property

@@ -1,0 +1,81 @@
+"""What surrounds a run, for tests: it keeps everything that it is told or given."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import attrs
+
+from ...lifecycle.surroundings import Artifact
+from ...specs.task import TaskInfo
+
+
+@attrs.define(eq=False)
+class RecordingMonitor:
+    """A monitor that keeps what it is told; `error` makes it fail instead.
+
+    `logs` holds `(message, fields)`, `counts` the sums, `measures` `(name, value)`, and `errors` the type of each
+    error with where it was. Incident ids count from 1. Tags are not kept: `bind` returns the same monitor.
+
+    >>> monitor = RecordingMonitor()
+    >>> monitor.report_error(OSError("no space left"), where="started of plugin cache")
+    'incident-1'
+    >>> monitor.errors
+    [('OSError', 'started of plugin cache')]
+    """
+
+    logs: list[tuple[str, dict[str, Any]]] = attrs.field(factory=list)
+    counts: Counter[str] = attrs.field(factory=Counter)
+    measures: list[tuple[str, float]] = attrs.field(factory=list)
+    errors: list[tuple[str, str | None]] = attrs.field(factory=list)
+    error: Exception | None = None
+
+    def bind(self, **tags: Any) -> RecordingMonitor:
+        return self
+
+    def log(self, message: str, **fields: Any) -> None:
+        self.logs.append((message, fields))
+
+    def count(self, name: str, by: int = 1) -> None:
+        self.counts[name] += by
+
+    def measure(self, name: str, value: float) -> None:
+        self.measures.append((name, value))
+
+    def report_error(self, error: BaseException, **fields: Any) -> str:
+        if self.error is not None:
+            raise self.error
+        self.errors.append((type(error).__name__, fields.get("where")))
+        return f"incident-{len(self.errors)}"
+
+
+@attrs.define(eq=False)
+class RecordingStore:
+    """Keeps artifacts as they are handed in, in order; their content is not read."""
+
+    artifacts: list[Artifact] = attrs.field(factory=list)
+
+    async def put(self, task: TaskInfo, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
+        self.artifacts.append(artifact)
+        return artifact
+
+
+@attrs.define(eq=False)
+class RecordingEnvironment:
+    """An environment whose monitor and store remember, and whose temporary folders lie below `folder`.
+
+    >>> environment = RecordingEnvironment(Path("/var/tmp/tests"))
+    >>> environment.monitor.count("runs")
+    >>> environment.monitor.counts
+    Counter({'runs': 1})
+    """
+
+    folder: Path
+    monitor: RecordingMonitor = attrs.field(factory=RecordingMonitor)
+    store: RecordingStore = attrs.field(factory=RecordingStore)
+
+    def temporary_folder(self, prefix: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))
