@@ -44,6 +44,7 @@ class Run(Duties):
     __slots__ = (
         "__weakref__",
         "_abort_taken",
+        "_aborted_after",
         "_aborting",
         "_background",
         "_barrier",
@@ -54,6 +55,7 @@ class Run(Duties):
         "_over",
         "_raise",
         "_recorder",
+        "_refusals",
         "_spawn_until",
         "_strict",
         "aborted",
@@ -89,6 +91,8 @@ class Run(Duties):
         self._cancelled: asyncio.CancelledError | None = None
         self._raise: BaseException | None = None
         self._abort_taken = False
+        self._aborted_after = 0
+        self._refusals: tuple[tuple[int, str], ...] = ()
         self._aborting: Call | None = None
         self._background: Sequence[Call] = ()
         self._spawn_until = math.inf
@@ -139,6 +143,7 @@ class Run(Duties):
         with _DECIDING:
             accepted = self.aborted is None and self.resolution is None
             if accepted:
+                self._aborted_after = self._spoken_against
                 self.aborted = reason
         if self._begun:  # else it is taken when the run begins
             self._on_loop(self._on_abort, reason, accepted)
@@ -234,7 +239,13 @@ class Run(Duties):
             destination = stage.on_exception if self._astray else stage.next
             if destination is None or self.lifecycle.by_name[destination].provisional:
                 return destination
-            self.resolution = decide(self.success, self.failures, self.aborted)
+            self.resolution = decide(
+                self.success,
+                self.failures,
+                self.aborted,
+                aborted_after=self._aborted_after,
+                refusals=self._refusals,
+            )
         self._take_abort()
         self.record(Kind.OUTCOME, detail=_outcome(self.resolution))
         return destination
@@ -243,6 +254,11 @@ class Run(Duties):
     def _astray(self) -> bool:
         """Whether the run is to become an exception, and its stage to do no more than end."""
         return self.resolution is None and (bool(self.failures) or self.aborted is not None)
+
+    @property
+    def _spoken_against(self) -> int:
+        """How many errors and verdicts speak against the task so far."""
+        return len(self.failures) + len(self._refusals)
 
     def _settles(self, stage: Stage) -> bool:
         """Whether the stage is the last in which errors count, or a later one but the last of all."""
@@ -274,6 +290,7 @@ class Run(Duties):
             self.fail(error, call.where, call)
         elif not call.value:
             self.success = False
+            self._refusals += ((self._spoken_against, call.where),)
 
     def _check_rules(self) -> None:
         broken = judge(self.trace, self.lifecycle) if self._strict else []
@@ -393,13 +410,11 @@ class Run(Duties):
     def call_failed(self, call: Call) -> None:
         """Count what went wrong in a call; the barrier tells it."""
         if call.timed_out:
-            error = HookTimeoutError(f"{call.where} overran its time")
+            error = HookTimeoutError(f"{call.where} overran its time{_abandonment(call)}")
             error.__cause__ = call.error
             self.fail(error, call.where, call)
         elif call.outcome is Outcome.ABANDONED:
-            self.tell_worker(
-                HookTimeoutError(f"{call.where} was cancelled and did not end: abandoned"), call.where
-            )
+            self.tell_worker(HookTimeoutError(f"{call.where} was cancelled{_abandonment(call)}"), call.where)
         elif call.error is not None and call.outcome is Outcome.FAILED and not self.forgives(call):
             self.fail(call.error, call.where, call)
         if call.outcome is Outcome.ABANDONED and call.plugin is not None:
@@ -481,6 +496,14 @@ def _source(stage: str) -> Mapping[str, Any]:
 def _outcome(resolution: Resolution) -> Mapping[str, Any]:
     reason = resolution.reason.value if resolution.reason is not None else None
     return {"state": resolution.state, "reason": reason, "cause": resolution.cause, "final": True}
+
+
+def _abandonment(call: Call) -> str:
+    """Return what the worker's operator has to know of a call that did not end; nothing for others."""
+    if call.outcome is not Outcome.ABANDONED:
+        return ""
+    left = ", its thread is left behind" if call.job is not None and call.job.started else ""
+    return f" and did not end: abandoned{left}"
 
 
 def _is_foreign(error: BaseException) -> bool:

@@ -59,10 +59,13 @@ class FeatureNotSupportedError(StagecallError):
 
 
 class TaskExceptionError(StagecallError):
-    """Nobody's defect, and yet the task has no result: the run is resolved `exception` with `reason`."""
+    """Nobody's defect, and yet the task has no result: the run is resolved `exception` with `reason`.
 
-    def __init__(self, reason: ExceptionReason, message: str) -> None:
-        self.reason = reason
+    Raises: ValueError for a reason that no run can have.
+    """
+
+    def __init__(self, reason: ExceptionReason | str, message: str) -> None:
+        self.reason = ExceptionReason(reason)
         super().__init__(message)
 
 

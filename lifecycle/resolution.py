@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Literal
 
 import attrs
@@ -18,6 +20,13 @@ from .errors import (
 )
 
 State = Literal["completed", "failed", "exception"]
+
+ERROR_LENGTH = 4000
+"""Characters that one error may have in trace, log and cause; it may quote whatever a task made it quote."""
+CAUSE_LENGTH = 12_000
+"""Characters after which a cause leaves sentences out, the first and the one that decided excepted."""
+MOST_LINKS = 10
+"""How many causes of one error, and how many leaves of one group, are told."""
 
 
 class Severity(enum.IntEnum):
@@ -37,8 +46,8 @@ class Severity(enum.IntEnum):
 class Resolution:
     """What a run became: `completed`, `failed` or `exception`, with a reason where it is an exception.
 
-    `cause` tells the chain from the first error on, one sentence each, with what was overruled; None if
-    nothing went wrong.
+    `cause` is the chain from the first error on, in the order in which things happened: sentences parted by `; `,
+    which begin with `decided: ` or `overruled: ` where there is something overruled. None if nothing went wrong.
 
     >>> Resolution("failed").success
     False
@@ -70,13 +79,21 @@ class Failure:
         leaf = max(leaves(error), key=severity)
         return cls(error, where, severity(leaf), reason(leaf), incident)
 
+    @property
+    def brief(self) -> str:
+        """The error without what caused it: what the task's author is told."""
+        return self._sentence(describe(self.error))
+
     def __str__(self) -> str:
+        return self._sentence(describe_chain(self.error))
+
+    def _sentence(self, told: str) -> str:
         incident = f" (incident {self.incident})" if self.incident else ""
-        return f"{self.where}: {describe(self.error)}{incident}"
+        return f"{self.where}: {told}{incident}"
 
 
 def describe(error: BaseException) -> str:
-    """Return an error in one line: its type and what it says, even where saying it fails.
+    """Return an error in one line: its type and what it says, even where saying it fails; shortened where it is long.
 
     >>> describe(ValueError("no such thing:\\n  the thing"))
     'ValueError: no such thing: the thing'
@@ -85,7 +102,52 @@ def describe(error: BaseException) -> str:
         text = " ".join(line.strip() for line in str(error).splitlines())
     except Exception:
         text = "(it cannot be shown)"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return _shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def describe_chain(error: BaseException) -> str:
+    """Return an error in one line with what caused it, back to the first, and the leaves of groups.
+
+    >>> error = NonFatalInternalError("cannot write")
+    >>> error.__cause__ = OSError("no space")
+    >>> describe_chain(error)
+    'NonFatalInternalError: cannot write, caused by OSError: no space'
+    >>> describe_chain(ExceptionGroup("two failed", [OSError("a"), error]))[44:]
+    '[OSError: a | NonFatalInternalError: cannot write, caused by OSError: no space]'
+    """
+    told = []
+    for link in _causes(error):
+        text = describe(link)
+        if isinstance(link, BaseExceptionGroup):
+            text += f" [{' | '.join(_leaves_told(link))}]"
+        told.append(text)
+    return _shortened(", caused by ".join(told))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from, and so on; the cancellation behind a timeout caused nothing."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen and len(seen) < MOST_LINKS:
+        if seen and isinstance(link, asyncio.CancelledError):
+            return
+        yield link
+        seen.add(id(link))
+        link = link.__cause__
+
+
+def _leaves_told(group: BaseException) -> Iterator[str]:
+    found = leaves(group)
+    for leaf in islice(found, MOST_LINKS):
+        yield ", caused by ".join(map(describe, _causes(leaf)))
+    if more := sum(1 for _ in found):
+        yield f"and {more} more"
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= ERROR_LENGTH:
+        return text
+    return f"{text[: ERROR_LENGTH - 40]}... ({len(text):,} characters)"
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -95,11 +157,13 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
     >>> [type(leaf).__name__ for leaf in leaves(group)]
     ['OSError', 'KeyError']
     """
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
+    waiting = [error]
+    while waiting:  # groups may lie deeper in one another than calls may
+        inner = waiting.pop()
+        if isinstance(inner, BaseExceptionGroup):
+            waiting.extend(reversed(inner.exceptions))
+        else:
+            yield inner
 
 
 def severity(error: BaseException) -> Severity:
@@ -121,17 +185,26 @@ def severity(error: BaseException) -> Severity:
 
 def reason(error: BaseException) -> ExceptionReason:
     """Return the reason a run gets if this error decides."""
-    if isinstance(error, TaskExceptionError):
-        return error.reason
+    told = error.reason if isinstance(error, TaskExceptionError) else None
+    if isinstance(told, ExceptionReason):
+        return told
     if severity(error) is Severity.MALFORMED:
         return ExceptionReason.MALFORMED_PAYLOAD
     return ExceptionReason.INTERNAL_ERROR
 
 
-def decide(success: bool, failures: Sequence[Failure], aborted: ExceptionReason | None) -> Resolution:
+def decide(
+    success: bool,
+    failures: Sequence[Failure],
+    aborted: ExceptionReason | None,
+    *,
+    aborted_after: int = 0,
+    refusals: Sequence[tuple[int, str]] = (),
+) -> Resolution:
     """Return what a run becomes.
 
-    An abort wins over errors, the worst error over the others, any error over the verdict.
+    An abort wins over errors, the worst error over the others, any error over the verdict. `refusals` are who said
+    that the task failed; they and the abort come with the number of failures and refusals that were there before.
     Source: the design's error table, "Several at once".
 
     >>> decide(False, [], None).state
@@ -139,16 +212,34 @@ def decide(success: bool, failures: Sequence[Failure], aborted: ExceptionReason 
     >>> decide(True, [Failure.of(ValueError("x"), "started of plugin env")], ExceptionReason.CANCELED).reason
     <ExceptionReason.CANCELED: 'canceled'>
     """
+    if aborted is None and not failures:
+        return Resolution("completed" if success else "failed")
+    worst = max((failure.severity for failure in failures), default=None)
+    deciding: list[Failure] = []
+    if aborted is None:
+        deciding = [failure for failure in failures if failure.severity is worst]
+        if worst is not Severity.MALFORMED:  # of malformations the author wants to hear of each
+            deciding = deciding[:1]
+    chain = [(str(failure), any(failure is one for one in deciding)) for failure in failures]
+    for place, who in refusals:
+        chain.insert(place, (f"{who}: the task failed", False))
     if aborted is not None:
-        return Resolution("exception", aborted, _cause(f"aborted: {aborted.value}", failures))
-    if failures:
-        worst = max(failures, key=lambda failure: failure.severity)
-        if worst.severity is Severity.MALFORMED:  # then all are, and the author wants to hear of each
-            return Resolution("exception", worst.reason, "; ".join(map(str, failures)))
-        others = [failure for failure in failures if failure is not worst]
-        return Resolution("exception", worst.reason, _cause(str(worst), others))
-    return Resolution("completed" if success else "failed")
+        chain.insert(aborted_after, (f"aborted: {aborted.value}", True))
+        return Resolution("exception", aborted, _cause(chain))
+    return Resolution("exception", deciding[0].reason, _cause(chain))
 
 
-def _cause(decisive: str, overruled: Sequence[Failure]) -> str:
-    return "; ".join([decisive, *(f"overruled: {failure}" for failure in overruled)])
+def _cause(chain: Sequence[tuple[str, bool]]) -> str:
+    """Return the sentences of a chain, each marked as what decided or was overruled, unless all of them decided."""
+    if not all(decided for _, decided in chain):
+        chain = [(f"{'decided' if decided else 'overruled'}: {told}", decided) for told, decided in chain]
+    needed = {0, next(place for place, (_, decided) in enumerate(chain) if decided)}
+    room = CAUSE_LENGTH - sum(len(chain[place][0]) for place in needed)
+    kept = []
+    for place, (told, _) in enumerate(chain):
+        if place not in needed:
+            room -= len(told)
+        if place in needed or room >= 0:
+            kept.append(told)
+    left_out = len(chain) - len(kept)
+    return "; ".join([*kept, f"and {left_out} more"] if left_out else kept)

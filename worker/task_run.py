@@ -312,7 +312,7 @@ class TaskRun(Run):
         elif failure.severity is Severity.FATAL:
             messages = [f"{failure.where} failed with an internal error, incident {failure.incident}"]
         else:
-            messages = [str(failure)]
+            messages = [failure.brief]
         for message in messages:
             self.context.log_error(message)
 

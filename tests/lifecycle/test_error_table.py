@@ -340,7 +340,7 @@ BY_WEIGHT: list[tuple[str, Callable[[], BaseException], str]] = [
 @pytest.mark.parametrize("worst_first", [True, False])
 @virtual_time
 async def test_worst_of_several_decides(make_run, light, heavy, worst_first):
-    """Of several errors in a stage the worst decides, whichever came first; the cause tells of the other."""
+    """Of several errors in a stage the worst decides, whichever came first; the cause tells both, in order."""
     order = [heavy, light] if worst_first else [light, heavy]
     run = make_run(*(ScriptedPlugin(name, started=raising(make)) for name, make, _ in order))
 
@@ -348,9 +348,11 @@ async def test_worst_of_several_decides(make_run, light, heavy, worst_first):
 
     assert resolution.reason == heavy[2]
     assert resolution.cause is not None
-    decisive, overruled = resolution.cause.split("; overruled: ")
-    assert decisive.startswith(f"started of plugin {heavy[0]}: ")
-    assert overruled.startswith(f"started of plugin {light[0]}: ")
+    marks = {heavy[0]: "decided", light[0]: "overruled"}
+    told = [sentence.partition(": ")[::2] for sentence in resolution.cause.split("; ")]
+    assert [mark for mark, _ in told] == [marks[name] for name, _, _ in order]
+    for (_, sentence), (name, _, _) in zip(told, order, strict=True):
+        assert sentence.startswith(f"started of plugin {name}: ")
     assert [severity for severity, _, _ in errors(run.trace)] == [name for name, _, _ in order]
 
 
@@ -379,7 +381,7 @@ async def test_abort_wins_over_errors(make_run, make_error, verdict):
     resolution = await run.wait()
 
     assert resolution.cause is not None
-    assert resolution.cause.startswith("aborted: canceled; overruled: started of plugin broken: ")
+    assert resolution.cause.startswith("decided: aborted: canceled; overruled: started of plugin broken: ")
     assert Verdict.of(run) == attrs.evolve(verdict, reason="canceled")
     assert recorder.calls[-2:] == [("exception", "canceled"), ("dispose",)]
 
@@ -399,27 +401,61 @@ async def test_error_then_abort(make_run):
 
     assert (resolution.reason, resolution.cause) == (
         "canceled",
-        "aborted: canceled; overruled: started of plugin first: FatalInternalError: f (incident incident-1)",
+        "overruled: started of plugin first: FatalInternalError: f (incident incident-1); "
+        "decided: aborted: canceled",
     )
     assert run.stop_worker is True
 
 
 @virtual_time
+async def test_author_is_not_told_what_caused_an_error(make_run):
+    """The trace tells an error with what caused it, the task log the error alone: the rest is the host's."""
+    logs: list[str] = []
+
+    async def started(sandbox: object) -> None:
+        raise NonFatalInternalError("no upload") from OSError("/the/hosts/folder is full")
+
+    async def exception(reason: ExceptionReason) -> None:
+        with plugin.context.extract_log() as log:
+            logs.append(log.read().decode())
+
+    plugin = ScriptedPlugin("broken", started=started, exception=exception)
+    run = make_run(plugin)
+
+    resolution = await run.wait()
+
+    assert logs == [
+        "[stagecall:error] started of plugin broken: NonFatalInternalError: no upload (incident incident-1)\n"
+    ]
+    assert resolution.cause == (
+        "started of plugin broken: NonFatalInternalError: no upload, "
+        "caused by OSError: /the/hosts/folder is full (incident incident-1)"
+    )
+    assert [message for _, message, _ in errors(run.trace)] == [resolution.cause]
+
+
+@virtual_time
 async def test_cause_is_the_whole_chain(make_run):
-    """The cause names what decided, then everything that was overruled, from the first error on."""
+    """The cause tells everything that spoke against the task, from the first error on, and what decided."""
+
+    async def stopped(result_set: object) -> bool:
+        return False
+
     makers: dict[str, Callable[[], BaseException]] = {
         "a": lambda: MalformedPayloadError("m"),
         "b": lambda: NonFatalInternalError("n"),
         "c": lambda: ValueError("v"),
     }
-    run = make_run(*(ScriptedPlugin(name, started=raising(make)) for name, make in makers.items()))
+    breaking = [ScriptedPlugin(name, finished=raising(make)) for name, make in makers.items()]
+    run = make_run(ScriptedPlugin("judge", stopped=stopped), *breaking)
 
     resolution = await run.wait()
 
     assert resolution.cause == (
-        "started of plugin c: ValueError: v (incident incident-2); "
-        "overruled: started of plugin a: MalformedPayloadError: m; "
-        "overruled: started of plugin b: NonFatalInternalError: n (incident incident-1)"
+        "overruled: stopped of plugin judge: the task failed; "
+        "overruled: finished of plugin a: MalformedPayloadError: m; "
+        "overruled: finished of plugin b: NonFatalInternalError: n (incident incident-1); "
+        "decided: finished of plugin c: ValueError: v (incident incident-2)"
     )
 
 

@@ -57,8 +57,11 @@ def test_one_run_in_full():
 
 
 def test_why_a_run_is_an_exception():
-    """The cause is told, a line for each violation and overruled error, and every hook that went wrong."""
-    cause = "prepare: payload.a: one; two; payload.b: three; overruled: started of plugin env: OSError"
+    """The cause is told, a line for each link of the chain and each violation, and every hook that went wrong."""
+    cause = (
+        "overruled: prepare: payload.a: one; two; payload.b: three; decided: started of plugin env: OSError; "
+        "and 2 more"
+    )
     hook = {
         "stage": "started",
         "plugin": "env",
@@ -74,11 +77,12 @@ def test_why_a_run_is_an_exception():
         report(resolution="exception", reason="internal-error", cause=cause, hooks=[hook, fine, abandoned])
     )
 
-    assert lines[1:8] == [
+    assert lines[1:9] == [
         " ⚠ exception: internal-error  hello  2s",
-        "   prepare: payload.a: one; two",
+        "   overruled: prepare: payload.a: one; two",
         "   payload.b: three",
-        "   overruled: started of plugin env: OSError",
+        "   decided: started of plugin env: OSError",
+        "   and 2 more",
         "   started: env failed after 250ms: OSError: no",
         "   started: env abandoned after 250ms",
         "",

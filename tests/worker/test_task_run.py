@@ -169,7 +169,7 @@ async def test_wait_that_no_abort_ends_is_cancelled_when_background_work_failed(
 
     resolution = await run.wait()
 
-    assert resolution.cause.startswith("background:worker: OSError: in the background")
+    assert resolution.cause.startswith("decided: background:worker: OSError: in the background")
     assert outcomes(run.trace, "wait_for_result") == {"-": "cancelled"}
     assert asyncio.get_running_loop().time() == 5
 

@@ -29,8 +29,8 @@ _UNICODE = {"completed": "✔", "failed": "✖", "exception": "⚠", "bar": "━
 _ASCII = {"completed": "+", "failed": "x", "exception": "!", "bar": "="}
 
 
-_SENTENCE = re.compile(r"; (?=overruled: |payload[.\[])")
-"""Where a cause is broken into lines: before what was overruled, and before each violation of the schema."""
+_SENTENCE = re.compile(r"; (?=decided: |overruled: |and \d+ more\Z|payload[.\[])")
+"""Where a cause is broken into lines: before each link of the chain, and before each violation of the schema."""
 
 
 @attrs.frozen
