@@ -112,7 +112,7 @@ def describe_chain(error: BaseException) -> str:
     >>> error.__cause__ = OSError("no space")
     >>> describe_chain(error)
     'NonFatalInternalError: cannot write, caused by OSError: no space'
-    >>> describe_chain(ExceptionGroup("two failed", [OSError("a"), error]))[44:]
+    >>> describe_chain(ExceptionGroup("two", [OSError("a"), error]))[39:]
     '[OSError: a | NonFatalInternalError: cannot write, caused by OSError: no space]'
     """
     told = []

@@ -137,8 +137,7 @@ def test_verdict_is_overruled_in_the_chain():
     resolution = decide(False, [MALFORMED, MALFORMED], None, refusals=[(0, "stopped of plugin success")])
 
     assert resolution.cause == (
-        "overruled: stopped of plugin success: the task failed; "
-        f"decided: {MALFORMED}; decided: {MALFORMED}"
+        f"overruled: stopped of plugin success: the task failed; decided: {MALFORMED}; decided: {MALFORMED}"
     )
 
 
@@ -150,7 +149,7 @@ def test_cause_is_bounded(first, last):
         for number in range(99)
     ]
 
-    cause = decide(True, [first, *loud, last], None).cause
+    cause = decide(True, [first, *loud, last], None).cause or ""
     sentences = cause.split("; ")
 
     assert len(cause) < CAUSE_LENGTH + 100
@@ -189,7 +188,9 @@ def test_error_tells_what_caused_it():
         "NonFatalInternalError: n, caused by RuntimeError: r, caused by OSError: no space"
     )
     assert describe_chain(ring) == "KeyError: 'k', caused by ValueError: a"
-    assert describe_chain(caused(HookTimeoutError("late"), asyncio.CancelledError())) == "HookTimeoutError: late"
+    assert (
+        describe_chain(caused(HookTimeoutError("late"), asyncio.CancelledError())) == "HookTimeoutError: late"
+    )
 
 
 def test_group_tells_its_leaves():
@@ -226,7 +227,7 @@ def test_reason_that_no_run_can_have():
     class Careless(TaskExceptionError):
         def __init__(self):
             Exception.__init__(self, "no reason")
-            self.reason = "bored"
+            self.reason = "bored"  # type: ignore[assignment]
 
     with pytest.raises(ValueError, match="bored"):
         TaskExceptionError("bored", "nothing to do")
