@@ -10,6 +10,8 @@ otherwise.
 from __future__ import annotations
 
 import enum
+import os
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -19,9 +21,31 @@ import attrs
 
 from ._procfs import Key, Process, look, numbers, read, send
 
+VARIABLE = "STAGECALL_SANDBOX"
+"""The variable that bears the marker, in the environment of a command and of what it starts."""
 STOP_ROUNDS = 20
 """How often all processes are looked at for some to stop, before those that were stopped are killed."""
 PAUSE_SECONDS = 0.002
+
+
+def new_marker() -> str:
+    """Return a marker that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def entry(marker: str) -> bytes:
+    """Return a marker's entry in the environment of a process.
+
+    >>> entry("0123")
+    b'STAGECALL_SANDBOX=0123'
+    """
+    return f"{VARIABLE}={marker}".encode()
+
+
+def bears(pid: int, marker: bytes) -> bool:
+    """Whether a process has a marker's entry in its environment, or that of a shell beside the command."""
+    entries = read(pid, "environ").split(b"\0")
+    return any(entry == marker or entry.startswith(marker + b".") for entry in entries)
 
 
 class _Why(enum.Enum):
@@ -44,15 +68,16 @@ class _Found:
 
 @attrs.define(eq=False)
 class Attribution:
-    """Finds what belongs to the command `leader`, which `supervisor` started with the variable `marker`.
+    """Finds what belongs to the command `leader`, which `supervisor` started with the entry `marker`.
 
     What descends from the supervisor belongs. So does, even if the supervisor was killed, what bears the
     marker, what is in the session of the command or of a process that belongs, and what descends from those.
+    Whoever finds only the marker, as after a crash, knows neither of the two; the supervisor bears it too.
     """
 
     marker: bytes
-    supervisor: Process
-    leader: Process
+    supervisor: Process | None = None
+    leader: Process | None = None
     _members: dict[Key, Process] = attrs.field(factory=dict, init=False)
 
     def signal(self, number: int) -> None:
@@ -92,11 +117,15 @@ class Attribution:
         self._members = {
             key: member for key, member in self._members.items() if member.same(look(member.pid))
         }
-        parents = {member.pid: member for member in (self.supervisor, *self._members.values())}
+        parents = {member.pid: member for member in self._members.values()}
         sessions = {member.session: member for member in self._members.values()}
+        spared = {os.getpid()}  # a recovery may have been started by what it is to end
+        if self.supervisor is not None:
+            parents[self.supervisor.pid] = self.supervisor
+            spared.add(self.supervisor.pid)
         for number in numbers():
-            process = look(number)
-            if process is None or not process.alive or process.pid == self.supervisor.pid:
+            process = None if number in spared else look(number)
+            if process is None or not process.alive:
                 continue
             if found := self._judge(process, parents, sessions):
                 parents[process.pid] = sessions[process.session] = process
@@ -109,9 +138,10 @@ class Attribution:
             return _Found(process, _Why.PARENT, parent)
         if member := sessions.get(process.session):
             return _Found(process, _Why.SESSION, member)
-        if process.session == self.leader.pid:
+        if self.leader is not None and process.session == self.leader.pid:
             return _Found(process, _Why.LEADER, self.leader)
-        if process.start >= self.supervisor.start and self._marked(process):
+        young = self.supervisor is None or process.start >= self.supervisor.start
+        if young and bears(process.pid, self.marker):
             return _Found(process, _Why.MARKER, process)
         return None
 
@@ -137,11 +167,7 @@ class Attribution:
                 return again.session == found.other.session and found.other.same(look(found.other.pid))
             case _Why.LEADER:
                 # A number is not given away while a session bears it: if another has it, the session is gone.
-                leader = look(self.leader.pid)
-                return again.session == self.leader.pid and (leader is None or leader.same(self.leader))
+                leader = look(found.other.pid)
+                return again.session == found.other.pid and (leader is None or leader.same(found.other))
             case _Why.MARKER:
-                return self._marked(again)
-
-    def _marked(self, process: Process) -> bool:
-        entries = read(process.pid, "environ").split(b"\0")
-        return any(entry == self.marker or entry.startswith(self.marker + b".") for entry in entries)
+                return bears(again.pid, self.marker)

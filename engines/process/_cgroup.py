@@ -8,12 +8,12 @@ import itertools
 import os
 import secrets
 import signal
-import time
 
 import attrs
 
 from ...lifecycle.errors import FatalInternalError, NonFatalInternalError
-from ._cgroup_tree import STEP_SECONDS, ControlGroup
+from ._cgroup_tree import PREFIX, ControlGroup
+from ._leases import CGROUP, UNLEASED, Hold, Leases
 from ._procfs import look, numbers
 from ._thread import in_reserved_thread, in_thread
 from .child import Child, Exit
@@ -39,9 +39,10 @@ class CgroupContainment(Containment):
         """Return the containment below the control group of this process. Raises: UnavailableError."""
         return cls(ControlGroup.own())
 
-    def new_cell(self) -> CgroupCell:
+    def new_cell(self, leases: Leases) -> CgroupCell:
         """Return a cell for one command; its group is made when it is started."""
-        return CgroupCell(self._own.below(f"stagecall-{secrets.token_hex(8)}"), self._adopts)
+        group = self._own.below(f"{PREFIX}{secrets.token_hex(8)}")
+        return CgroupCell(group, self._adopts, Hold(leases))
 
 
 @attrs.define(eq=False)
@@ -50,6 +51,7 @@ class CgroupCell(Cell):
 
     _group: ControlGroup
     _adopts: bool
+    _hold: Hold
     _numbers: itertools.count[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
     _started: Started | None = attrs.field(default=None, init=False)
     _child: Child = attrs.field(init=False)
@@ -57,6 +59,8 @@ class CgroupCell(Cell):
 
     async def start(self, program: Program, outputs: Outputs) -> int | None:
         """Start the program at its gate, put it into the group, limit it, and let it go."""
+        group = self._group
+        await self._hold.take(CGROUP, folder=group.folder, name=group.name)
         try:
             await in_thread(self._launch, program, outputs)
         except BaseException:
@@ -76,10 +80,12 @@ class CgroupCell(Cell):
             self._child.signal_group(signal.SIGKILL)
             await in_reserved_thread(self._kill)
         await ended(self.exited, f"process {self._child.pid}")
+        await self._hold.release()
 
     def nested(self) -> CgroupCell:
-        """Return a cell whose group lies within this one."""
-        return CgroupCell(self._group.below(f"shell-{next(self._numbers)}"), self._adopts)
+        """Return a cell whose group lies within this one, and goes with it."""
+        group = self._group.below(f"shell-{next(self._numbers)}")
+        return CgroupCell(group, self._adopts, Hold(UNLEASED))
 
     def _launch(self, program: Program, outputs: Outputs) -> None:
         try:
@@ -104,6 +110,7 @@ class CgroupCell(Cell):
     async def _undo(self) -> None:
         if self._started is None:
             self._group.remove_bare()
+            await self._hold.release()
         else:
             self._watch().close()
             await self.clear()
@@ -120,28 +127,13 @@ class CgroupCell(Cell):
         self._group.signal(signal.SIGCONT)
 
     def _kill(self) -> None:
-        deadline = time.monotonic() + KILL_SECONDS
-        while True:
-            try:
-                self._clear_once()
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise FatalInternalError(
-                        f"{KILL_SECONDS:g} s after SIGKILL {self._group.folder} is not empty: "
-                        f"{error.strerror}, processes {list(self._group.members())}"
-                    ) from error
-                time.sleep(STEP_SECONDS / 10)
-            else:
-                return
-
-    def _clear_once(self) -> None:
-        """Kill all, and remove the group. Raises: OSError if it is not empty by now."""
-        if self._group.populated():
-            self._group.kill()
-            self._group.wait_empty(STEP_SECONDS)
-        if self._adopts and not self._group.populated():
-            self._reap_adopted()
-        self._group.remove()
+        try:
+            self._group.clear(KILL_SECONDS, self._reap_adopted if self._adopts else None)
+        except OSError as error:
+            raise FatalInternalError(
+                f"{KILL_SECONDS:g} s after SIGKILL {self._group.folder} is not empty: "
+                f"{error.strerror}, processes {list(self._group.members())}"
+            ) from error
 
     def _reap_adopted(self) -> None:
         """Reap the command's dead orphans, where they have become children of ours: nobody else would."""

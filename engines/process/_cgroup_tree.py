@@ -8,7 +8,7 @@ import re
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,8 @@ import attrs
 from ._procfs import read, send
 from .containment import UnavailableError
 
+PREFIX = "stagecall-"
+"""What the name of a command's group begins with; 16 hexadecimal digits by chance follow."""
 STEP_SECONDS = 0.05
 """How long to wait for the kernel's notice at most, before looking again."""
 
@@ -119,6 +121,30 @@ class ControlGroup:
         for folder in reversed(self._folders()):
             with contextlib.suppress(FileNotFoundError):
                 os.rmdir(folder)
+
+    def clear(self, seconds: float, reap: Callable[[], None] | None = None) -> None:
+        """Kill all in the group until nothing is alive, and remove it; `reap` is called once it is empty.
+
+        Raises: OSError if something is alive after `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self._clear_once(reap)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(STEP_SECONDS / 10)
+            else:
+                return
+
+    def _clear_once(self, reap: Callable[[], None] | None) -> None:
+        if self.populated():
+            self.kill()
+            self.wait_empty(STEP_SECONDS)
+        if reap is not None and not self.populated():
+            reap()
+        self.remove()
 
     def _folders(self) -> list[str]:
         """Return the folders of this group and of all below it, parents first."""

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 
 import attrs
 
+from ._attribution import VARIABLE, new_marker
+from ._leases import GROUP, Hold, Leases
+from ._procfs import look
 from .child import Child, Exit
 from .config import ContainmentKind
 from .containment import Cell, Containment, ended
 from .limits import limit
 from .spawn import Outputs, Program, Started, start_directly, start_gated
+
+PROVABLE = hasattr(os, "pidfd_open")
+"""Whether this system can tell later that a process is still the same: without that nobody could undo a lease."""
 
 
 class GroupContainment(Containment):
@@ -19,27 +26,38 @@ class GroupContainment(Containment):
 
     kind = ContainmentKind.NONE
 
-    def new_cell(self) -> GroupCell:
+    def new_cell(self, leases: Leases) -> GroupCell:
         """Return a cell for one command."""
-        return GroupCell()
+        return GroupCell(leases)
 
 
 @attrs.define(eq=False)
 class GroupCell(Cell):
     """One process group. It is started on the loop, without a thread: that takes half a millisecond."""
 
+    _leases: Leases
+    _hold: Hold = attrs.field(init=False)
     _child: Child = attrs.field(init=False)
     exited: asyncio.Future[Exit] = attrs.field(init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self._hold = Hold(self._leases)
+
     async def start(self, program: Program, outputs: Outputs) -> int | None:
         """Start the program, directly where it needs no gate."""
-        if not program.limits and program.terminal is None:
+        leased = self._leases.journaled and PROVABLE
+        if not leased and not program.limits and program.terminal is None:
             started = start_directly(program, outputs)
             self._watch(started)
             return started.stdin
+        marker = new_marker() if leased else None
+        if marker is not None:
+            program = attrs.evolve(program, environment={**program.environment, VARIABLE: marker})
         started = start_gated(program, outputs)
         self._watch(started)
         try:
+            if marker is not None and (process := look(started.pid)) is not None:
+                await self._hold.take(GROUP, pid=process.pid, start_time=process.start, marker=marker)
             limit(started.pid, program.limits)
         except BaseException:
             started.close()
@@ -57,10 +75,11 @@ class GroupCell(Cell):
         """Kill the group."""
         self._child.signal_group(signal.SIGKILL)
         await ended(self.exited, f"process {self._child.pid}")
+        await self._hold.release()
 
     def nested(self) -> GroupCell:
-        """Return a cell for another group."""
-        return GroupCell()
+        """Return a cell for another group, with a lease of its own."""
+        return GroupCell(self._leases)
 
     def _watch(self, started: Started) -> None:
         self._child = Child(started.pid, _kill_rest)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import secrets
 import select
 import signal
 import sys
@@ -15,7 +14,8 @@ from pathlib import Path
 import attrs
 
 from ...lifecycle.errors import FatalInternalError, NonFatalInternalError
-from ._attribution import Attribution
+from ._attribution import VARIABLE, Attribution, entry, new_marker
+from ._leases import MARKER, UNLEASED, Hold, Leases
 from ._procfs import look
 from ._thread import in_reserved_thread, in_thread
 from .child import Child, Exit
@@ -24,7 +24,6 @@ from .containment import KILL_SECONDS, Cell, Containment, UnavailableError, ende
 from .limits import limit
 from .spawn import Outputs, Program, Started, start_gated
 
-VARIABLE = "STAGECALL_SANDBOX"
 START_SECONDS = 30.0
 """How long a supervisor may take to start its command."""
 LEAVE_SECONDS = 0.1
@@ -42,9 +41,9 @@ class MarkerContainment(Containment):
         if not sys.executable:
             raise UnavailableError("the path of this Python is unknown")
 
-    def new_cell(self) -> MarkerCell:
+    def new_cell(self, leases: Leases) -> MarkerCell:
         """Return a cell for one command, with a marker that nobody can guess."""
-        return MarkerCell(secrets.token_hex(16))
+        return MarkerCell(new_marker(), Hold(leases))
 
 
 @attrs.define(eq=False)
@@ -52,6 +51,7 @@ class MarkerCell(Cell):
     """A command below its supervisor, which reports the command's number, and how it ended."""
 
     _marker: str
+    _hold: Hold
     _numbers: itertools.count[int] = attrs.field(factory=lambda: itertools.count(1), init=False)
     _started: Started | None = attrs.field(default=None, init=False)
     _reports: int = attrs.field(default=-1, init=False)
@@ -62,6 +62,7 @@ class MarkerCell(Cell):
 
     async def start(self, program: Program, outputs: Outputs) -> int | None:
         """Start the supervisor, which starts the program at its gate; limit it, and let it go."""
+        await self._hold.take(MARKER, marker=self._marker)
         try:
             await in_thread(self._launch, program, outputs)
         except BaseException:
@@ -93,10 +94,11 @@ class MarkerCell(Cell):
             self._supervisor.signal_group(signal.SIGCONT)  # the command may have stopped it
             await asyncio.wait([self._supervisor.exited], timeout=LEAVE_SECONDS)
         await ended(self.exited, f"the command below process {self._supervisor.pid}")
+        await self._hold.release()
 
     def nested(self) -> MarkerCell:
-        """Return a cell whose processes bear the marker of this one too."""
-        return MarkerCell(f"{self._marker}.{next(self._numbers)}")
+        """Return a cell whose processes bear the marker of this one too, so that its lease holds for them."""
+        return MarkerCell(f"{self._marker}.{next(self._numbers)}", Hold(UNLEASED))
 
     def _launch(self, program: Program, outputs: Outputs) -> None:
         self._reports, reporting = os.pipe()
@@ -115,7 +117,7 @@ class MarkerCell(Cell):
             raise NonFatalInternalError(
                 "the supervisor of the command could not start it; the log may say why"
             )
-        self._attribution = Attribution(f"{VARIABLE}={self._marker}".encode(), supervisor, leader)
+        self._attribution = Attribution(entry(self._marker), supervisor, leader)
         limit(leader.pid, program.limits)
 
     def _watch(self) -> Started:
@@ -132,8 +134,10 @@ class MarkerCell(Cell):
         if self._started is not None:
             self._watch().close()
             await self.clear()
-        elif self._reports >= 0:
-            os.close(self._reports)
+        else:
+            if self._reports >= 0:
+                os.close(self._reports)
+            await self._hold.release()
 
     def _read_report(self) -> None:
         try:

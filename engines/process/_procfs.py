@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import attrs
 
@@ -19,6 +21,7 @@ class Process:
     pid: int
     state: str
     parent: int
+    group: int
     session: int
     start: int
 
@@ -54,7 +57,8 @@ def look(pid: int) -> Process | None:
         return None
     # The name in parentheses may hold anything, parentheses and spaces too.
     fields = data[data.rindex(b")") + 2 :].split()
-    return Process(pid, fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+    parent, group, session = (int(field) for field in fields[1:4])
+    return Process(pid, fields[0].decode(), parent, group, session, int(fields[19]))
 
 
 def read(pid: int, name: str) -> bytes:
@@ -64,6 +68,12 @@ def read(pid: int, name: str) -> bytes:
             return file.readall() or b""
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return b""
+
+
+@cache
+def boot_id() -> str:
+    """Return what tells this boot of the host from all others; numbers and starts of processes hold for one."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def send(pid: int, number: int, still: Callable[[], bool]) -> bool:

@@ -15,6 +15,7 @@ import attrs
 from ...lifecycle.errors import ConfigurationError, LifecycleError
 from ..base import SandboxBuilder
 from ..errors import NamingConflictError
+from ._leases import UNLEASED
 from .config import ProcessConfig
 from .containment import Containment, choose
 from .environment import base_environment, check_variable
@@ -99,7 +100,7 @@ class ProcessSandboxBuilder(SandboxBuilder):
 
     async def _start(self, workspace: Workspace) -> ProcessSandbox:
         program = self._program(workspace)
-        cell = self._setup.containment.new_cell()
+        cell = self._setup.containment.new_cell(UNLEASED)
         read_end, write_end = os.pipe()
         try:
             _widen(read_end)

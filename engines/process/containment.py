@@ -20,6 +20,7 @@ import os
 from typing import TYPE_CHECKING, ClassVar
 
 from ...lifecycle.errors import ConfigurationError, FatalInternalError, StagecallError
+from ._leases import UNLEASED, Leases
 from .child import Exit
 from .config import ContainmentKind
 from .spawn import SHELL, Outputs, Program
@@ -69,15 +70,15 @@ class Containment(abc.ABC):
     kind: ClassVar[ContainmentKind]
 
     @abc.abstractmethod
-    def new_cell(self) -> Cell:
-        """Return a cell for one command, on the loop that will run it."""
+    def new_cell(self, leases: Leases) -> Cell:
+        """Return a cell for one command, on the loop that will run it; `leases` journals what it acquires."""
 
 
 class UnavailableError(Exception):
     """This way to hold processes together cannot be had here; the message says why."""
 
 
-async def choose(kind: ContainmentKind, monitor: Monitor) -> Containment:
+async def choose(kind: ContainmentKind, monitor: Monitor, leases: Leases = UNLEASED) -> Containment:
     """Return the containment of a kind; `auto` is the first that holds a trial command.
 
     Raises: ConfigurationError if what was asked for cannot be had.
@@ -87,7 +88,7 @@ async def choose(kind: ContainmentKind, monitor: Monitor) -> Containment:
     for candidate in kinds if kind is ContainmentKind.AUTO else [kind]:
         try:
             containment = _made(candidate)
-            await try_out(containment)
+            await try_out(containment, leases)
         except UnavailableError as reason:
             reasons.append(f"{candidate}: {reason}")
         else:
@@ -97,10 +98,10 @@ async def choose(kind: ContainmentKind, monitor: Monitor) -> Containment:
     raise ConfigurationError(f"tasks cannot be contained as configured: {'; '.join(reasons)}")
 
 
-async def try_out(containment: Containment) -> None:
+async def try_out(containment: Containment, leases: Leases = UNLEASED) -> None:
     """Let a command run in a cell from start to end. Raises: UnavailableError."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    cell = containment.new_cell()
+    cell = containment.new_cell(leases)
     try:
         await cell.start(Program((SHELL, "-c", "exit 0"), SHELL, "/", {}), Outputs(null, null))
         await asyncio.wait([cell.exited], timeout=KILL_SECONDS)

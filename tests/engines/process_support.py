@@ -230,6 +230,36 @@ async def no_cgroup() -> str:
     return ""
 
 
+@attrs.frozen
+class Lease:
+    """A lease as a journal would give it out."""
+
+    kind: str
+    data: Mapping[str, Any]
+
+
+@attrs.define
+class Leases:
+    """A journal in memory: `calls` tells what was asked; `before` runs before a lease is durable."""
+
+    journaled: bool = True
+    calls: list[str] = attrs.field(factory=list)
+    open: list[Lease] = attrs.field(factory=list)
+    before: Callable[[Lease], Coroutine[Any, Any, None]] | None = None
+
+    async def lease(self, kind: str, /, **data: Any) -> Lease:
+        lease = Lease(kind, data)
+        if self.before is not None:
+            await self.before(lease)
+        self.calls.append(f"lease {kind}")
+        self.open.append(lease)
+        return lease
+
+    async def release(self, lease: Lease) -> None:
+        self.calls.append(f"release {lease.kind}")
+        self.open.remove(lease)
+
+
 CONTAINED = [ContainmentKind.CGROUP, ContainmentKind.MARKER]
 ALL_KINDS = [*CONTAINED, ContainmentKind.NONE]
 
