@@ -236,13 +236,20 @@ class Barrier:
     def _abandon(self, call: Call) -> None:
         call.abandon()
         if call.task is not None:
-            _LEFT_BEHIND.add(call.task)
-            call.task.add_done_callback(_LEFT_BEHIND.discard)
-            if call.late is None:
-                # The end of the program, which waits for all tasks, need not for this.
-                asyncio._unregister_task(call.task)
+            self._leave_behind(call.task)
+            # The end of the program waits for all tasks, which may be for ever here; nor need it complain of this
+            # one, which is named in trace and worker's log already.
+            asyncio._unregister_task(call.task)
+            call.task._log_destroy_pending = False  # type: ignore[attr-defined]
+            if call.late is not None:
+                linger = _linger(call.task, self._limits.abandon_grace)
+                self._leave_behind(self._loop.create_task(linger, name=f"late {call.name}"))
         why = "overran its time" if call.timed_out else "was cancelled"
         self._finish(call, {**RETURNED[Outcome.ABANDONED], "error": f"{why} and did not end"})
+
+    def _leave_behind(self, task: asyncio.Task[None]) -> None:
+        _LEFT_BEHIND.add(task)
+        task.add_done_callback(_LEFT_BEHIND.discard)
 
     async def _dispose_late(self, call: Call, value: object) -> str | None:
         """Dispose what an abandoned call returned after all, as nobody else will.
@@ -268,6 +275,22 @@ _VALUES: Mapping[bool, Mapping[str, Any]] = {
 
 _LEFT_BEHIND: set[asyncio.Task[None]] = set()
 """Tasks of abandoned calls: the loop alone would hold them too weakly."""
+
+
+def left_behind() -> frozenset[asyncio.Task[None]]:
+    """Return the tasks of abandoned calls that have not ended, of all runs of the process."""
+    return frozenset(_LEFT_BEHIND)
+
+
+async def _linger(task: asyncio.Task[None], grace: float) -> None:
+    """Wait for an abandoned call whose result somebody has to dispose; at the end of the program, which cancels
+    this wait, for `grace` seconds more and no longer.
+    """
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=grace)
+        raise
 
 
 @coroutine

@@ -136,6 +136,9 @@ class Run(Duties):
     def abort(self, reason: ExceptionReason | str = ExceptionReason.CANCELED) -> bool:
         """End the run as an exception with `reason`, from any thread; the first reason wins.
 
+        On a signal, `loop.add_signal_handler(number, run.abort)`: a handler set with `signal.signal` may interrupt
+        anything, this method too, and has to use `loop.call_soon_threadsafe(run.abort)`.
+
         Returns whether this abort decides: False if another came first or the resolution is final. Raises:
         ValueError for an unknown reason.
         """
