@@ -181,9 +181,12 @@ async def test_abandoned_thread_is_named(make_run, monkeypatch):
     run = make_run(ScriptedPlugin("hung", started=lambda sandbox: hang(loop, release)))
     loop.call_later(1, run.abort)
     told: list[str] = []
-    monkeypatch.setattr(
-        RecordingMonitor, "report_error", lambda self, error, **fields: told.append(str(error)) or "incident"
-    )
+
+    def keep(monitor: RecordingMonitor, error: BaseException, **fields: Any) -> str:
+        told.append(str(error))
+        return "incident"
+
+    monkeypatch.setattr(RecordingMonitor, "report_error", keep)
 
     await run.wait()
     await let_return(run, release)
