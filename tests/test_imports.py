@@ -132,7 +132,7 @@ def test_nobody_imports_a_module_under_a_second_name(root):
     found = [
         f"{file.relative_to(root)}: {name}"
         for file in python_files(root)
-        for name in imports(file.read_text(encoding="utf-8"), package="stagecall.any.where")
+        for name in imports(file.read_text(encoding="utf-8"), package="stagecall.any.where.at.all")
         if name.partition(".")[0] in LAYERS
     ]
 

@@ -1,0 +1,75 @@
+"""Every plugin that ships with the library passes the kit that its users get."""
+
+import pytest
+
+from stagecall.plugins.artifacts import provider as artifacts
+from stagecall.plugins.env import provider as env
+from stagecall.plugins.logprefix import provider as logprefix
+from stagecall.plugins.maxruntime import provider as maxruntime
+from stagecall.plugins.success import provider as success
+from stagecall.plugins.tasklog import provider as tasklog
+from stagecall.testing.plugin_conformance import PluginConformance
+
+
+class TestArtifacts(PluginConformance):
+    """`artifacts` stores what the task wrote."""
+
+    task = {"function": "write-files", "argument": "a.txt folder/b.txt"}  # noqa: RUF012
+    payloads = (
+        {
+            "artifacts": [
+                {"type": "file", "path": "a.txt", "name": "public/a.txt"},
+                {"type": "directory", "path": "folder", "name": "public/folder"},
+            ]
+        },
+        {"artifacts": []},
+    )
+
+    @pytest.fixture
+    def plugin_factory(self):
+        return lambda: (artifacts, {})
+
+
+class TestEnv(PluginConformance):
+    """`env` sets variables of run, operator and author."""
+
+    task = {"function": "print-env-var", "argument": "TASK_ID"}  # noqa: RUF012
+    payloads = ({"env": {"A": "1", "B": ""}}, {})
+
+    @pytest.fixture
+    def plugin_factory(self):
+        return lambda: (env, {"extra": {"C": "3"}})
+
+
+class TestLogPrefix(PluginConformance):
+    """`logprefix` writes before anything else."""
+
+    @pytest.fixture
+    def plugin_factory(self):
+        return lambda: (logprefix, {"prefix": {"Operator": "nobody"}})
+
+
+class TestMaxRunTime(PluginConformance):
+    """`maxruntime` bounds what the task may take."""
+
+    payloads = ({"maxRunTime": 10}, {"maxRunTime": "1 day"}, {})
+
+    @pytest.fixture
+    def plugin_factory(self):
+        return lambda: (maxruntime, {"maxRunTime": "2 days"})
+
+
+class TestSuccess(PluginConformance):
+    """`success` hands on the verdict of the task."""
+
+    @pytest.fixture
+    def plugin_factory(self):
+        return lambda: (success, {})
+
+
+class TestTaskLog(PluginConformance):
+    """`tasklog` stores the log."""
+
+    @pytest.fixture
+    def plugin_factory(self):
+        return lambda: (tasklog, {})
