@@ -208,9 +208,14 @@ class VerdictIgnored(TaskRun):
 class ErrorIgnored(TaskRun):
     """Goes on when a hook has failed, and completes."""
 
-    def fail(self, error: BaseException, where: str, call: Call | None = None) -> None:
-        super().fail(error, where, call)
-        self.failures.clear()
+    @property
+    def _astray(self) -> bool:
+        return False
+
+    def _leave(self, stage: Stage) -> str | None:
+        if stage.name == "finished":
+            self.failures.clear()
+        return super()._leave(stage)
 
 
 class UncreatedCalled(TaskRun):

@@ -1,0 +1,49 @@
+"""Recipes for engines whose tasks are commands of a POSIX system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .recipes import FILE_CONTENT, EngineRecipes, Payload
+
+_WRITE = f"""\
+for name in "$@"; do
+  case $name in */*) mkdir -p "${{name%/*}}" ;; esac
+  printf '%s' '{FILE_CONTENT.decode()}' >"$name"
+done
+"""
+
+
+class CommandRecipes(EngineRecipes):
+    """Writes the tasks as shell scripts: `runs` is then the one recipe that is left to write.
+
+    Put it before the kit: `class TestMine(CommandRecipes, EngineConformance)`. Requests and volumes depend on
+    what a sandbox has inside; their recipes stay to be written where the engine offers them.
+    """
+
+    def runs(self, command: Sequence[str]) -> Payload:
+        """Return the payload of a task that runs a command, given as words, and succeeds if it exits with 0."""
+        raise self._missing("runs")
+
+    def prints(self, text: str, success: bool = True) -> Payload:
+        """Return the payload of a task that writes a line, and then succeeds or fails."""
+        return self._script("printf '%s\\n' \"$1\"; exit $2", text, "0" if success else "1")
+
+    def silent(self) -> Payload:
+        """Return the payload of a task that writes nothing, and succeeds."""
+        return self._script(":")
+
+    def lasts(self) -> Payload:
+        """Return the payload of a task that goes on for minutes."""
+        return self._script("exec sleep 1000")
+
+    def writes_files(self, names: Sequence[str]) -> Payload:
+        """Return the payload of a task that writes files below its working folder."""
+        return self._script(_WRITE, *names)
+
+    def prints_variable(self, name: str) -> Payload:
+        """Return the payload of a task that writes the value of an environment variable, or fails."""
+        return self._script('exec printenv "$1"', name)
+
+    def _script(self, script: str, *arguments: str) -> Payload:
+        return self.runs(["/bin/sh", "-c", script, "sh", *arguments])
