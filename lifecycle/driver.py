@@ -22,20 +22,26 @@ from ..specs.trace import Kind, Outcome, Trace
 from .background import contained, free_name
 from .barrier import Barrier
 from .calls import NOBODY, Call
+from .decision import Standing, Work, astray, calls_on, leave, work_of
 from .duties import Duties, Participant
 from .errors import ExceptionReason, HookTimeoutError, LifecycleError, RuleBrokenError
 from .limits import Limits
 from .machine import move
 from .recorder import Observer, Recorder
-from .resolution import Failure, Resolution, Severity, decide, leaves
+from .resolution import Failure, Resolution, Severity, leaves
 
 T = TypeVar("T")
+
+_ACTION, _HOOKS = (
+    Work.ACTION,
+    Work.HOOKS,
+)  # asked for at every turn, and an enum's member takes a while to find
 
 _DECIDING = threading.Lock()
 """Held for a few instructions where an abort meets the decision, so one lock serves all runs."""
 
 
-class Run(Duties):
+class Run(Standing, Duties):
     """One run of a lifecycle. A run that is never waited for has acquired nothing.
 
     Subclasses bring the actions, `arguments` and what surrounds a run; `wait` drives it.
@@ -44,7 +50,6 @@ class Run(Duties):
     __slots__ = (
         "__weakref__",
         "_abort_taken",
-        "_aborted_after",
         "_aborting",
         "_background",
         "_barrier",
@@ -55,30 +60,22 @@ class Run(Duties):
         "_over",
         "_raise",
         "_recorder",
-        "_refusals",
         "_spawn_until",
         "_strict",
-        "aborted",
-        "failures",
         "lifecycle",
         "loop",
         "non_fatal_errors",
         "participants",
-        "resolution",
         "stage",
         "stop_worker",
-        "success",
     )
 
     def __init__(
         self, lifecycle: Lifecycle, limits: Limits, observers: tuple[Observer, ...] = (), strict: bool = False
     ) -> None:
+        super().__init__()
         self.lifecycle = lifecycle
         self.stage = lifecycle.initial.name
-        self.success = True
-        self.failures: list[Failure] = []
-        self.aborted: ExceptionReason | None = None
-        self.resolution: Resolution | None = None
         self.participants: list[Participant] = []
         self.stop_worker = False
         self.non_fatal_errors = 0
@@ -91,8 +88,6 @@ class Run(Duties):
         self._cancelled: asyncio.CancelledError | None = None
         self._raise: BaseException | None = None
         self._abort_taken = False
-        self._aborted_after = 0
-        self._refusals: tuple[tuple[int, str], ...] = ()
         self._aborting: Call | None = None
         self._background: Sequence[Call] = ()
         self._spawn_until = math.inf
@@ -144,10 +139,7 @@ class Run(Duties):
         """
         reason = ExceptionReason(reason)
         with _DECIDING:
-            accepted = self.aborted is None and self.resolution is None
-            if accepted:
-                self._aborted_after = self._spoken_against
-                self.aborted = reason
+            accepted = self.note_abort(reason)
         if self._begun:  # else it is taken when the run begins
             self._on_loop(self._on_abort, reason, accepted)
         return accepted
@@ -208,23 +200,26 @@ class Run(Duties):
             self._joined.set_result(None)
 
     async def _drive(self) -> None:
-        stages, stage = self.lifecycle.by_name, self.lifecycle.initial
+        stages, works, stage = self.lifecycle.by_name, work_of(self.lifecycle), self.lifecycle.initial
         while (destination := self._leave(stage)) is not None:
             move(self, self.lifecycle, destination)
             stage = stages[destination]
-            try:
-                if stage.action is not None and not self._astray:
-                    await self.action(stage.action)()
-                if stage.hook is not None and not stage.action_calls_hook and not self._astray:
-                    await self._call_hooks(stage, stage.hook)
-                if (self._background or self._aborting) and not self._astray and self._settles(stage):
-                    await self._join_background(self._limits.hook_timeout)
-            except GeneratorExit:
-                raise  # the loop that drove the run is gone
-            except asyncio.CancelledError as error:  # while an action waited for something that is no call
-                self.interrupted(error)
-            except BaseException as error:  # no defect of an action may skip the stages that follow
-                self.fail(error, stage.action or stage.name)
+            for work, name in works[destination]:
+                if astray(self):
+                    break
+                try:
+                    if work is _ACTION:
+                        await self.action(name)()
+                    elif work is _HOOKS:
+                        await self._call_hooks(stage, name)
+                    elif self._background or self._aborting:
+                        await self._join_background(self._limits.hook_timeout)
+                except GeneratorExit:
+                    raise  # the loop that drove the run is gone
+                except asyncio.CancelledError as error:  # while an action waited for what is no call
+                    self.interrupted(error)
+                except BaseException as error:  # an action's defect may skip neither hooks nor stages
+                    self.fail(error, name)
         self._barrier.close()
         self.record(Kind.END)
         self.ended()
@@ -236,36 +231,14 @@ class Run(Duties):
 
     def _leave(self, stage: Stage) -> str | None:
         """Return the next stage; where that one no longer changes the outcome, make the resolution final first."""
-        if stage.on_exception is None:
-            return stage.next
         with _DECIDING:
-            destination = stage.on_exception if self._astray else stage.next
-            if destination is None or self.lifecycle.by_name[destination].provisional:
+            destination, resolution = leave(self.lifecycle, stage, self)
+            if resolution is None:
                 return destination
-            self.resolution = decide(
-                self.success,
-                self.failures,
-                self.aborted,
-                aborted_after=self._aborted_after,
-                refusals=self._refusals,
-            )
+            self.resolution = resolution
         self._take_abort()
-        self.record(Kind.OUTCOME, detail=_outcome(self.resolution))
+        self.record(Kind.OUTCOME, detail=_outcome(resolution))
         return destination
-
-    @property
-    def _astray(self) -> bool:
-        """Whether the run is to become an exception, and its stage to do no more than end."""
-        return self.resolution is None and (bool(self.failures) or self.aborted is not None)
-
-    @property
-    def _spoken_against(self) -> int:
-        """How many errors and verdicts speak against the task so far."""
-        return len(self.failures) + len(self._refusals)
-
-    def _settles(self, stage: Stage) -> bool:
-        """Whether the stage is the last in which errors count, or a later one but the last of all."""
-        return stage.next is not None and not self.lifecycle.by_name[stage.next].provisional
 
     async def _call_hooks(self, stage: Stage, hook: str) -> None:
         called = [one for one in self.participants if hook in one.hooks]
@@ -277,7 +250,7 @@ class Run(Duties):
         ]
         if stage.order is Order.REVERSE:
             for call in reversed(calls):
-                if self.resolution is not None or self.aborted is None:
+                if calls_on(self):
                     await self._barrier.run((call,))
         else:
             await self._barrier.run(calls)
@@ -292,8 +265,7 @@ class Run(Duties):
             error = TypeError(f"{call.where} must return True or False, not {call.value!r}")
             self.fail(error, call.where, call)
         elif not call.value:
-            self.success = False
-            self._refusals += ((self._spoken_against, call.where),)
+            self.note_refusal(call.where)
 
     def _check_rules(self) -> None:
         broken = judge(self.trace, self.lifecycle) if self._strict else []
@@ -363,7 +335,7 @@ class Run(Duties):
         then.
         """
         self._spawn_until = self.loop.time() + budget
-        while not self._astray and (calls := self._in_background()):
+        while not astray(self) and (calls := self._in_background()):
             self._barrier.bound(calls, self._spawn_until, graced=graced)
             await self._barrier.join(calls)
         self._spawn_until = math.inf
@@ -384,16 +356,16 @@ class Run(Duties):
             failure = attrs.evolve(failure, incident=self.tell_worker(error, where))
         self.stop_worker |= failure.severity is Severity.FATAL
         self.non_fatal_errors += failure.severity is Severity.NON_FATAL
+        counted = self.note_error(failure)
         detail = {
             "severity": failure.severity.name.lower(),
             "reason": failure.reason.value,
             "message": str(failure),
             "incident": failure.incident,
-            "counted": self.resolution is None,
+            "counted": counted,
         }
         self.record(Kind.ERROR, call.plugin if call else None, call.name if call else None, detail)
-        if self.resolution is None:
-            self.failures.append(failure)
+        if counted:
             self._tell_author(failure)
         self._raise = self._raise or next((leaf for leaf in leaves(error) if _is_foreign(leaf)), None)
 
@@ -422,7 +394,7 @@ class Run(Duties):
             self.fail(call.error, call.where, call)
         if call.outcome is Outcome.ABANDONED and call.plugin is not None:
             self._fence(call.plugin)
-        if call in self._background and self._astray:
+        if call in self._background and astray(self):
             self._cut_waits()
 
     def _cut_waits(self) -> None:

@@ -208,14 +208,9 @@ class VerdictIgnored(TaskRun):
 class ErrorIgnored(TaskRun):
     """Goes on when a hook has failed, and completes."""
 
-    @property
-    def _astray(self) -> bool:
-        return False
-
-    def _leave(self, stage: Stage) -> str | None:
-        if stage.name == "finished":
-            self.failures.clear()
-        return super()._leave(stage)
+    def fail(self, error: BaseException, where: str, call: Call | None = None) -> None:
+        super().fail(error, where, call)
+        self.failures.clear()
 
 
 class UncreatedCalled(TaskRun):
