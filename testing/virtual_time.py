@@ -52,6 +52,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """The virtual time in seconds."""
         return self.now
 
+    def expect(self, job: Job) -> None:
+        """Wait for a call in a thread, until it has come back, before time passes."""
+        self.expected.add(job)
+        job.future.add_done_callback(lambda _: self.expected.discard(job))
+
+    def hear_threads(self, select: Callable[[float], Any]) -> bool:
+        """Called when nothing else is to be done: wait until a thread says something; return whether one was to."""
+        if not self.expected:
+            return False
+        if not select(THREAD_SECONDS):
+            raise NothingWillHappenError(f"threads do not come back: {self.expected}")
+        return True
+
     def expect_again(self) -> None:
         """Wait for the threads that hung: they have been released."""
         self.expected.update(job for job in self.hanging if not job.future.done())
@@ -82,10 +95,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
-        if self._loop.expected:
-            if ready := super().select(THREAD_SECONDS):
-                return ready
-            raise NothingWillHappenError(f"threads do not come back: {self._loop.expected}")
+        if self._loop.hear_threads(super().select):
+            return []  # what they said is ready at the next turn
         if timeout is None:
             raise NothingWillHappenError
         self._loop.now += timeout
@@ -124,8 +135,7 @@ def expecting_threads() -> Any:
         job = submit(pool, reserved, function, *args, **kwargs)
         loop = asyncio.get_running_loop()
         if isinstance(loop, VirtualLoop):
-            loop.expected.add(job)
-            job.future.add_done_callback(lambda _: loop.expected.discard(job))
+            loop.expect(job)
         return job
 
     return mock.patch.object(ThreadPool, "_submit", submit_and_expect)
