@@ -27,7 +27,7 @@ Ts = TypeVarTuple("Ts")
 USUAL = "usual"
 """The seed of asyncio's own order: first come, first served."""
 
-SETTLING_SECONDS = 0.2
+SETTLING_SECONDS = 1.0
 """In real time: how long threads that are expected may stay silent once another one has spoken."""
 
 
