@@ -216,6 +216,7 @@ def run_on_loop(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, T]) -
     try:
         return result.result()
     except concurrent.futures.CancelledError:  # another class than asyncio's, and an Exception
+        coro.close()  # a stranger may have cancelled the task before it began
         raise asyncio.CancelledError from None
 
 

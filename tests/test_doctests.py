@@ -19,7 +19,8 @@ FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 
 @pytest.fixture(autouse=True)
 def reader_folder(tmp_path, monkeypatch):
-    """Examples run where a reader has only `examples/`, and leave nothing in the repository."""
+    """Examples run where a reader has `examples/`, with the package in it installed, and leave nothing behind."""
+    monkeypatch.syspath_prepend(ROOT / "examples" / "thirdparty_plugin" / "src")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
 
@@ -51,6 +52,7 @@ def run_session(block: str, namespace: dict[str, object], page: str, line: int) 
     session = doctest.DocTestParser().get_doctest(block, namespace, page, page, line)
     report = io.StringIO()
     doctest.DocTestRunner(optionflags=FLAGS).run(session, out=report.write, clear_globs=False)
+    namespace.update(session.globs)  # what one session makes the next may use
     return report.getvalue()
 
 

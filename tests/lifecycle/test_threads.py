@@ -255,6 +255,31 @@ def _closed_future():
     return loop.create_future()
 
 
+async def test_coroutine_that_never_begins_is_closed():
+    """Where a stranger cancels all tasks, what a thread has just handed to the loop never begins: it is closed then."""
+    loop = asyncio.get_running_loop()
+    coro, seen = asyncio.sleep(0), []
+
+    def cancelled_at_once(loop, coro):
+        task = asyncio.Task(coro, loop=loop)
+        task.cancel()
+        return task
+
+    def thread():
+        calls.CURRENT.set(calls.Call("stopped", "plugin", thread))
+        try:
+            run_on_loop(loop, coro)
+        except asyncio.CancelledError:
+            seen.append(inspect.getcoroutinestate(coro))
+
+    loop.set_task_factory(cancelled_at_once)
+
+    await asyncio.wait_for(loop.run_in_executor(None, thread), BOUND)
+
+    loop.set_task_factory(None)
+    assert seen == [inspect.CORO_CLOSED]
+
+
 def test_run_on_loop_says_that_the_loop_is_closed():
     """A thread that outlives the loop gets a clear error, and its coroutine is closed."""
     loop = asyncio.new_event_loop()

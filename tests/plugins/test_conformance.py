@@ -14,7 +14,7 @@ from stagecall.testing.plugin_conformance import PluginConformance
 class TestArtifacts(PluginConformance):
     """`artifacts` stores what the task wrote."""
 
-    task = {"function": "write-files", "argument": "a.txt folder/b.txt"}  # noqa: RUF012
+    task = {"function": "write-files", "argument": "a.txt folder/b.txt"}
     payloads = (
         {
             "artifacts": [
@@ -33,7 +33,7 @@ class TestArtifacts(PluginConformance):
 class TestEnv(PluginConformance):
     """`env` sets variables of run, operator and author."""
 
-    task = {"function": "print-env-var", "argument": "TASK_ID"}  # noqa: RUF012
+    task = {"function": "print-env-var", "argument": "TASK_ID"}
     payloads = ({"env": {"A": "1", "B": ""}}, {})
 
     @pytest.fixture

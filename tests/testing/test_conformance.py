@@ -38,7 +38,7 @@ def run(pytester):
 
 
 class BirdConformance(Conformance, kit=True):
-    flags = {"flies": "it can fly"}  # noqa: RUF012
+    flags = {"flies": "it can fly"}
 
     def test_walks(self):
         pass

@@ -63,7 +63,7 @@ def test_every_task_is_in_the_readme():
     assert all(
         file.name in " ".join(listed)
         for file in EXAMPLES.iterdir()
-        if file.name not in ("README.md", "__pycache__")
+        if file.is_file() and file.name != "README.md"  # the package has tests of its own
     )
 
 
