@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from .calls import CURRENT, Call
 from .cancellation import Cancellation
 from .errors import LifecycleError
+from .journal.lease import Lease
 from .surroundings import Artifact, Storage
 
 if TYPE_CHECKING:
@@ -26,6 +28,16 @@ class Owner(Protocol):
 
     loop: asyncio.AbstractEventLoop
     log: TaskLog
+
+    @property
+    def journaled(self) -> bool:
+        """Whether the run has a journal."""
+
+    async def new_lease(self, kind: str, data: Mapping[str, Any]) -> Lease:
+        """Return a lease of the run once it is durable."""
+
+    async def release_lease(self, lease: Lease) -> None:
+        """Release a lease of the run; return once that is durable."""
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         """Run `coro` as a background task of the run."""
@@ -126,6 +138,43 @@ class TaskContext:
         Raises: LifecycleError from another thread than the loop's, or once the run is being disposed.
         """
         return self._owner.spawn(coro, name)
+
+    @property
+    def journaled(self) -> bool:
+        """Whether leases are kept: without a journal they cost nothing, and mean nothing."""
+        return self._owner.journaled
+
+    async def lease(self, kind: str, /, **data: Any) -> Lease:
+        """Lease something outside of the process, and acquire it when this has returned: the lease is durable then.
+
+        If the process dies, recovery calls the undo that is registered for `kind` with the lease, whether or not the
+        thing was acquired; `data` is what the undo needs, and what JSON can say.
+        From a thread: `context.run_on_loop(context.lease(...))`.
+
+        Raises: JournalError, and nothing may be acquired; TypeError; LifecycleError once the run is over.
+        """
+        return await self._owner.new_lease(kind, data)
+
+    async def release(self, lease: Lease) -> None:
+        """Say that what the lease stands for is gone; returns once that is durable. Again does nothing.
+
+        Raises: JournalError.
+        """
+        await self._owner.release_lease(lease)
+
+    @asynccontextmanager
+    async def leased(self, kind: str, /, **data: Any) -> AsyncIterator[Lease]:
+        """Hold a lease while the body acquires, uses and disposes something.
+
+        It is released when the body has ended, whichever way, so the body cleans up after its own errors.
+
+        Raises: as `lease` and `release`.
+        """
+        lease = await self.lease(kind, **data)
+        try:
+            yield lease
+        finally:
+            await self.release(lease)
 
     def run_on_loop(self, coro: Coroutine[Any, Any, T]) -> T:
         """Run `coro` on the run's loop and block this thread for its result.

@@ -12,7 +12,7 @@ import math
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -25,10 +25,14 @@ from .calls import NOBODY, Call
 from .decision import Standing, Work, astray, calls_on, leave, work_of
 from .duties import Duties, Participant
 from .errors import ExceptionReason, HookTimeoutError, LifecycleError, RuleBrokenError
+from .leasing import LeasingRun
 from .limits import Limits
 from .machine import move
 from .recorder import Observer, Recorder
 from .resolution import Failure, Resolution, Severity, leaves
+
+if TYPE_CHECKING:
+    from .journal.run import RunJournal
 
 T = TypeVar("T")
 
@@ -41,7 +45,7 @@ _DECIDING = threading.Lock()
 """Held for a few instructions where an abort meets the decision, so one lock serves all runs."""
 
 
-class Run(Standing, Duties):
+class Run(Standing, LeasingRun, Duties):
     """One run of a lifecycle. A run that is never waited for has acquired nothing.
 
     Subclasses bring the actions, `arguments` and what surrounds a run; `wait` drives it.
@@ -56,6 +60,7 @@ class Run(Standing, Duties):
         "_begun",
         "_cancelled",
         "_joined",
+        "_journal",
         "_limits",
         "_over",
         "_raise",
@@ -71,7 +76,12 @@ class Run(Standing, Duties):
     )
 
     def __init__(
-        self, lifecycle: Lifecycle, limits: Limits, observers: tuple[Observer, ...] = (), strict: bool = False
+        self,
+        lifecycle: Lifecycle,
+        limits: Limits,
+        observers: tuple[Observer, ...] = (),
+        strict: bool = False,
+        journal: RunJournal | None = None,
     ) -> None:
         super().__init__()
         self.lifecycle = lifecycle
@@ -81,7 +91,10 @@ class Run(Standing, Duties):
         self.non_fatal_errors = 0
         self._limits = limits
         self._strict = strict
-        self._recorder = Recorder(self, observers)
+        self._journal = journal
+        self._recorder = Recorder(self, observers if journal is None else (journal, *observers))
+        if journal is not None:
+            journal.attach(lifecycle, self._recorder.trace.started)
         self._begun = False
         self._over = False
         self._joined: asyncio.Future[None] | None = None
@@ -201,6 +214,9 @@ class Run(Standing, Duties):
 
     async def _drive(self) -> None:
         stages, works, stage = self.lifecycle.by_name, work_of(self.lifecycle), self.lifecycle.initial
+        if self._journal is not None:
+            self.announce()
+            await self.made_durable("journal")
         while (destination := self._leave(stage)) is not None:
             move(self, self.lifecycle, destination)
             stage = stages[destination]
@@ -220,6 +236,9 @@ class Run(Standing, Duties):
                     self.interrupted(error)
                 except BaseException as error:  # an action's defect may skip neither hooks nor stages
                     self.fail(error, name)
+        if self._journal is not None:
+            self._journal.settle()
+            await self.made_durable("dispose:journal")
         self._barrier.close()
         self.record(Kind.END)
         self.ended()

@@ -45,6 +45,9 @@ class Duties:
         """Return what the first event of the trace tells of the run."""
         return {"lifecycle": self.lifecycle.name}
 
+    def announce(self) -> None:
+        """Record what the run leases before it enters its first stage; called only where there is a journal."""
+
     def report_error(self, error: BaseException, where: str) -> str:
         """Tell the worker about an error; return an incident id."""
         return ""

@@ -83,6 +83,10 @@ class FatalInternalError(StagecallError):
     """
 
 
+class JournalError(FatalInternalError):
+    """The journal cannot be opened, read or written, or did not answer in time: nothing may be acquired any more."""
+
+
 class LifecycleError(StagecallError):
     """The embedder's fault: a lifecycle that is not sound, a run used as its contract rules out."""
 

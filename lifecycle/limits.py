@@ -32,3 +32,5 @@ class Limits:
     """The longest that all steps of dispose may take together."""
     report_budget: float = attrs.field(default=60.0, validator=_positive)
     """The longest that reporting the resolution may take."""
+    journal_budget: float = attrs.field(default=30.0, validator=_positive)
+    """The longest that the journal may take to make something durable."""

@@ -80,3 +80,10 @@ class Environment(Protocol):
 
     def temporary_folder(self, prefix: str) -> Path:
         """Create and return a fresh private folder; the caller removes it."""
+
+    def reserve_folder(self, prefix: str) -> Path:
+        """Return where a fresh private folder may be created, under a name that nobody can guess.
+
+        The caller creates it with the mode 0700, its parent is there then, and removes it. Only runs with a journal ask
+        for this.
+        """

@@ -35,6 +35,9 @@ class Kind(enum.StrEnum):
     OUTCOME = "outcome"  # state, reason, final
     REPORT = "report"  # outcome: ok, failed, timeout; error
     ARTIFACT = "artifact"  # name, storage, content_type, expires, and path | url | reason, bytes, sha256
+    LEASE = "lease"  # lease, what, data: about to be acquired; in traces of runs with a journal only
+    RELEASE = "release"  # lease: what it stood for is gone
+    RECOVERED = "recovered"  # by, lost: the process that had the run is dead, and another ends the run
     OBSERVER = "observer"  # error: an observer raised and was removed
     LATE = "late"  # an abandoned call returned after all: call, disposed
     END = "end"  # nothing follows but late returns

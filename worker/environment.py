@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from ..lifecycle.errors import LifecycleError
 from ..lifecycle.folders import remove_folder
+from ..lifecycle.journal.lease import Lease
 from ..lifecycle.surroundings import ArtifactStore, Monitor
 from .monitor import LogMonitor
 from .stores import MemoryStore
+
+if TYPE_CHECKING:
+    from ..lifecycle.journal import Journal
 
 
 class LocalEnvironment:
     """The surroundings of runs in this process; `close` it after the last run, or use it in `async with`.
 
     Temporary folders lie in one folder of its own, made on first use below `root`, by default the system's.
-    Nobody else may look into them.
+    Nobody else may look into them. With a `journal` recovery removes that folder if this process is killed.
 
     >>> import asyncio
     >>> async def main():
@@ -38,12 +44,15 @@ class LocalEnvironment:
         *,
         worker_group: str = "local",
         worker_id: str | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.store: ArtifactStore = MemoryStore() if store is None else store
         self.monitor: Monitor = LogMonitor() if monitor is None else monitor
         self.worker_group = worker_group
         self.worker_id = worker_id or os.uname().nodename
         self._root = root
+        self._journal = journal
+        self._lease: Lease | None = None
         self._folder: Path | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -55,11 +64,40 @@ class LocalEnvironment:
         can be made.
         """
         with self._lock:
-            if self._closed:
-                raise LifecycleError("this environment is closed: it makes no more temporary folders")
-            if self._folder is None:
-                self._folder = Path(tempfile.mkdtemp(prefix="stagecall-", dir=self._root)).absolute()
-            return Path(tempfile.mkdtemp(prefix=prefix, dir=self._folder))
+            return Path(tempfile.mkdtemp(prefix=prefix, dir=self._own_folder()))
+
+    def reserve_folder(self, prefix: str) -> Path:
+        """Return where a folder may be created whose name begins with `prefix`; nobody else can guess it.
+
+        Raises: as `temporary_folder`.
+        """
+        with self._lock:
+            return self._own_folder() / f"{prefix}{secrets.token_hex(8)}"
+
+    async def lease(self) -> None:
+        """Lease the folder that holds the others, if there is a journal; entering the environment does it.
+
+        Raises: JournalError.
+        """
+        if self._journal is not None and self._lease is None:
+            root = Path(self._root or tempfile.gettempdir()).absolute()
+            path = root / f"stagecall-{secrets.token_hex(8)}"
+            self._lease = await self._journal.lease("folder", path=str(path))
+
+    def _own_folder(self) -> Path:
+        """Return the folder that holds the others, made now if it is not there; the caller holds the lock."""
+        if self._closed:
+            raise LifecycleError("this environment is closed: it makes no more temporary folders")
+        if self._folder is None:
+            self._folder = self._new_folder()
+        return self._folder
+
+    def _new_folder(self) -> Path:
+        if self._lease is None:
+            return Path(tempfile.mkdtemp(prefix="stagecall-", dir=self._root)).absolute()
+        folder = Path(self._lease.data["path"])
+        folder.mkdir(mode=0o700)
+        return folder
 
     async def close(self) -> None:
         """Remove the temporary folders that are left; closing again does what was left to do, or nothing.
@@ -71,8 +109,12 @@ class LocalEnvironment:
         if self._folder is not None:
             await remove_folder(self._folder)
             self._folder = None
+        lease, self._lease = self._lease, None
+        if self._journal is not None and lease is not None:
+            await self._journal.release(lease)
 
     async def __aenter__(self) -> LocalEnvironment:
+        await self.lease()
         return self
 
     async def __aexit__(

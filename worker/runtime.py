@@ -6,8 +6,9 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..engines.base import Engine, EngineOptions
@@ -25,6 +26,9 @@ from ..specs.schemas import MergedSchema
 from ..specs.task import TaskDefinition, TaskInfo
 from .environment import LocalEnvironment
 from .task_run import ENGINE, Reporter, TaskRun, owner_of
+
+if TYPE_CHECKING:
+    from ..lifecycle.journal import Journal
 
 Plugins = Mapping[str, Mapping[str, Any] | None] | Iterable[Plugin]
 """Plugins by name with their configuration, or plugin objects in order."""
@@ -65,6 +69,7 @@ class Runtime:
         lifecycle: Lifecycle = TASK_RUN,
         actions: Mapping[str, Action] | None = None,
         strict: bool = False,
+        journal: Journal | None = None,
     ) -> None:
         """Put together what exists already; the caller disposes engine, manager and environment, unlike after `create`.
 
@@ -78,6 +83,7 @@ class Runtime:
         self.lifecycle = lifecycle
         self.actions = dict(actions or {})
         self.strict = strict
+        self.journal = journal
         self.non_fatal_errors = 0
         _check_lifecycle(lifecycle, self.actions)
         schemas = {ENGINE: engine.payload_schema()}
@@ -100,14 +106,24 @@ class Runtime:
         lifecycle: Lifecycle = TASK_RUN,
         actions: Mapping[str, Action] | None = None,
         strict: bool = False,
+        journal: Journal | Path | str | None = None,
     ) -> Runtime:
         """Create engine and plugins by name and put them together; `dispose` disposes what was created here.
 
-        Raises: ConfigurationError for a name or configuration that cannot be used, and what the constructor raises.
+        `journal` is an open one, or the path of one that is opened here, and makes the runs survive the death of the
+        process: `stagecall.recover` ends them then.
+        Raises: ConfigurationError for a name or configuration that cannot be used, JournalError, and what the
+        constructor raises.
         """
+        limits = limits or Limits()
         async with AsyncExitStack() as created:
+            if isinstance(journal, (str, Path)):
+                from ..lifecycle.journal import Journal as Opened
+
+                opening = Opened.open(journal, patience=limits.journal_budget)
+                journal = await created.enter_async_context(await opening)
             if environment is None:
-                environment = await created.enter_async_context(LocalEnvironment())
+                environment = await created.enter_async_context(LocalEnvironment(journal=journal))
             built = await _engine(engine, engine_config or {}, environment)
             if isinstance(engine, str):
                 created.push_async_callback(built.dispose)
@@ -121,6 +137,7 @@ class Runtime:
                 lifecycle=lifecycle,
                 actions=actions,
                 strict=strict,
+                journal=journal,
             )
             runtime._created = created.pop_all()
         return runtime
@@ -132,15 +149,20 @@ class Runtime:
         run_id: int | None = None,
         observers: Sequence[Observer] = (),
         report: Reporter | None = None,
+        home: Path | None = None,
     ) -> TaskRun:
         """Return a run of a task, which acquires nothing until it is waited for.
 
         `run_id` counts the attempts, by default as the definition says, else 0; `observers` see every event from
-        the first on; `report` is told the resolution in `resolved`. Raises: TaskDefinitionError.
+        the first on; `report` is told the resolution in `resolved`. `home` is a folder in which recovery keeps log and
+        trace, should this process die. Raises: TaskDefinitionError.
         """
         definition = task if isinstance(task, TaskDefinition) else TaskDefinition.parse(task)
         info = TaskInfo.from_definition(definition, run_id=run_id)
-        return TaskRun(self, info, observers=tuple(observers), report=report)
+        journal = None
+        if self.journal is not None:
+            journal = self.journal.new_run(info, home=home, reports=report is not None)
+        return TaskRun(self, info, observers=tuple(observers), report=report, journal=journal)
 
     def hooks_of(self, cls: type[TaskPlugin]) -> tuple[frozenset[str], Mapping[str, Any]]:
         """Return which hooks a class overrides, and the same for the trace; found out once for all runs."""
@@ -176,16 +198,23 @@ async def run_task(
     engine_config: Mapping[str, Any] | None = None,
     environment: Environment | None = None,
     limits: Limits | None = None,
+    journal: Journal | Path | str | None = None,
 ) -> Resolution:
     """Take one task through its whole lifecycle and return what it became.
 
+    `journal` is as for `Runtime.create`; without one nothing survives the death of the process.
     Raises: TaskDefinitionError, ConfigurationError; a failed task is no error.
 
     >>> asyncio.run(run_task({"payload": {"function": "false"}}, engine="mock", plugins={"success": {}})).state
     'failed'
     """
     runtime = await Runtime.create(
-        engine, plugins, engine_config=engine_config, environment=environment, limits=limits
+        engine,
+        plugins,
+        engine_config=engine_config,
+        environment=environment,
+        limits=limits,
+        journal=journal,
     )
     async with runtime:
         return await runtime.new_run(task).wait()

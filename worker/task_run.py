@@ -7,6 +7,7 @@ that order.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ from ..lifecycle.driver import Run
 from ..lifecycle.duties import Participant
 from ..lifecycle.errors import ExceptionReason, LifecycleError, MalformedPayloadError
 from ..lifecycle.folders import remove_folder
+from ..lifecycle.journal.lease import Lease
+
 from ..lifecycle.log import TaskLog
 from ..lifecycle.recorder import Observer
 from ..lifecycle.resolution import Failure, Resolution, Severity
@@ -33,10 +36,14 @@ from ..specs.task import TaskInfo
 from ..specs.trace import Kind, Outcome
 
 if TYPE_CHECKING:
+    from ..lifecycle.journal import RunJournal
     from .runtime import Runtime
 
 ENGINE = "engine"
 """The owner of the engine's part of the payload."""
+
+LOG_NAME = "task.log"
+"""What the log is called in the run's temporary folder."""
 
 Reporter = Callable[[Resolution], Awaitable[None]]
 
@@ -53,6 +60,7 @@ class TaskRun(Run):
     __slots__ = (
         "_folder",
         "_folder_closed",
+        "_folder_lease",
         "_monitor",
         "_reporter",
         "_runtime",
@@ -71,19 +79,21 @@ class TaskRun(Run):
         *,
         observers: tuple[Observer, ...] = (),
         report: Reporter | None = None,
+        journal: RunJournal | None = None,
     ) -> None:
         self._runtime = runtime
         self._monitor = runtime.environment.monitor
         self._reporter = report
         self._folder: Path | None = None
         self._folder_closed = False
+        self._folder_lease: Lease | None = None
         self.log = TaskLog(self._new_log_path)
         self.context = TaskContext(self, info)
         self.builder: SandboxBuilder | None = None
         self.sandbox: Sandbox | None = None
         self.result_set: ResultSet | None = None
         self._stored: dict[str, Artifact] | None = None
-        super().__init__(runtime.lifecycle, runtime.limits, observers, runtime.strict)
+        super().__init__(runtime.lifecycle, runtime.limits, observers, runtime.strict, journal)
 
     @property
     def info(self) -> TaskInfo:
@@ -160,6 +170,9 @@ class TaskRun(Run):
         """Report the resolution to whoever handed the task over, within `report_budget`."""
         if self._reporter is None:
             return
+        if self._journal is not None and not await self.made_durable("journal"):
+            self.record(Kind.REPORT, detail={"outcome": "failed", "error": "the journal has failed"})
+            return
         call = await self.call("report", self._reporter, self.resolution, budget=self._limits.report_budget)
         self.record(Kind.REPORT, detail={"outcome": str(call.outcome)})
 
@@ -174,6 +187,7 @@ class TaskRun(Run):
                 await self._step(Call("dispose", one.name, one.target.dispose, reserved=True), end)
         for name, function in self._releases():
             await self._step(Call(f"dispose:{name}", None, function, reserved=True), end)
+        self._release_folder()
         if self.non_fatal_errors:
             tell = self._runtime.manager.report_non_fatal_error
             await self.call("dispose:report_non_fatal_error", tell, budget=self._limits.report_budget)
@@ -208,6 +222,12 @@ class TaskRun(Run):
             folder.rmdir()  # often nothing is left in it, and a thread would take ten times as long
         except OSError:
             await remove_folder(folder)
+
+    def _release_folder(self) -> None:
+        """Release the lease of the folder if that is gone, or was never made."""
+        lease, self._folder_lease = self._folder_lease, None
+        if lease is not None and not os.path.lexists(lease.data["path"]):
+            self.record_release(lease)
 
     # What prepare creates
 
@@ -286,6 +306,14 @@ class TaskRun(Run):
             "plugins": self._runtime.described_members,
         }
 
+    def announce(self) -> None:
+        """Lease the temporary folder that the run may come to have: its name is chosen now."""
+        try:
+            path = self._runtime.environment.reserve_folder(self._folder_prefix)
+            self._folder_lease = self.record_lease("folder", {"path": str(path), "log": LOG_NAME})
+        except Exception as error:
+            self.fail(error, "the temporary folder")
+
     def action(self, name: str) -> Callable[[], Awaitable[None]]:
         """Return the stage action called `name`: one of the runtime's own, else the method."""
         own = self._runtime.actions.get(name)
@@ -359,12 +387,24 @@ class TaskRun(Run):
             if self._folder is None:
                 if self._folder_closed:
                     raise LifecycleError("the run is over: it has no temporary folder any more")
-                prefix = f"{self.info.task_id}-{self.info.run_id}-"
-                self._folder = self._runtime.environment.temporary_folder(prefix)
+                self._folder = self._new_folder()
             return self._folder
 
+    def _new_folder(self) -> Path:
+        if self._journal is None:
+            return self._runtime.environment.temporary_folder(self._folder_prefix)
+        if self._folder_lease is None:
+            raise LifecycleError("the run's temporary folder could not be leased: it gets none")
+        folder = Path(self._folder_lease.data["path"])
+        folder.mkdir(mode=0o700)
+        return folder
+
+    @property
+    def _folder_prefix(self) -> str:
+        return f"{self.info.task_id}-{self.info.run_id}-"
+
     def _new_log_path(self) -> Path:
-        return self.run_folder() / "task.log"
+        return self.run_folder() / LOG_NAME
 
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         """Store an artifact and record it. Raises: NonFatalInternalError."""

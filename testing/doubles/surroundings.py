@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -79,3 +80,6 @@ class RecordingEnvironment:
 
     def temporary_folder(self, prefix: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))
+
+    def reserve_folder(self, prefix: str) -> Path:
+        return self.folder / f"{prefix}{secrets.token_hex(8)}"

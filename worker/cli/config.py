@@ -197,6 +197,7 @@ _LIMITS = {
     "dispose_budget": "The longest that one step of dispose may take.",
     "dispose_total": "The longest that all steps of dispose may take together.",
     "report_budget": "The longest that reporting the resolution may take.",
+    "journal_budget": "The longest that the journal may take to make something durable.",
 }
 
 _WORKER: Schema = {
