@@ -80,9 +80,10 @@ class LocalEnvironment:
         Raises: JournalError.
         """
         if self._journal is not None and self._lease is None:
-            root = Path(self._root or tempfile.gettempdir()).absolute()
-            path = root / f"stagecall-{secrets.token_hex(8)}"
-            self._lease = await self._journal.lease("folder", path=str(path))
+            self._lease = await self._journal.lease("folder", path=str(self._unguessable_path()))
+
+    def _unguessable_path(self) -> Path:
+        return Path(self._root or tempfile.gettempdir()).absolute() / f"stagecall-{secrets.token_hex(8)}"
 
     def _own_folder(self) -> Path:
         """Return the folder that holds the others, made now if it is not there; the caller holds the lock."""

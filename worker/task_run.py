@@ -24,7 +24,6 @@ from ..lifecycle.duties import Participant
 from ..lifecycle.errors import ExceptionReason, LifecycleError, MalformedPayloadError
 from ..lifecycle.folders import remove_folder
 from ..lifecycle.journal.lease import Lease
-
 from ..lifecycle.log import TaskLog
 from ..lifecycle.recorder import Observer
 from ..lifecycle.resolution import Failure, Resolution, Severity

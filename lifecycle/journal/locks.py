@@ -96,6 +96,11 @@ class SessionLock:
             return None
         return cls(path, session, descriptor)
 
+    @property
+    def held(self) -> bool:
+        """Whether this process has the lock."""
+        return self._descriptor is not None
+
     def release(self, *, remove: bool) -> None:
         """Let go of the lock; `remove` its file if nothing of the session is left to recover."""
         if self._descriptor is None:
@@ -114,13 +119,9 @@ class SessionLock:
 
 def sessions_with_locks(path: Path) -> list[str]:
     """Return the sessions of which there is a lock file, living or dead."""
-    prefix, suffix = f"{path.name}.", ".lock"
-    names = (
-        name[len(prefix) : -len(suffix)]
-        for name in _names(path.parent)
-        if name.startswith(prefix) and name.endswith(suffix)
-    )
-    return sorted(name for name in names if _SESSION.fullmatch(name))
+    ours = re.compile(rf"{re.escape(path.name)}\.({_SESSION.pattern})\.lock")
+    found = (ours.fullmatch(name) for name in _names(path.parent))
+    return sorted(match[1] for match in found if match)
 
 
 def lives(path: Path, session: str) -> bool:

@@ -36,11 +36,11 @@ class Journal:
     `Journal.open`, and close it after the last run.
     """
 
-    def __init__(self, path: Path, patience: float = PATIENCE) -> None:
-        self.path = path
+    def __init__(self, path: Path | str, patience: float = PATIENCE) -> None:
+        self.path = Path(path).absolute()
         self.patience = patience
         self.damage: Damage | None = None
-        self.writer = Writer(path, self._open_store)
+        self.writer = Writer(self.path, self._open_store)
         self._lock: SessionLock | None = None
         self._own = _Own(self)
         self._numbers = itertools.count(1)
@@ -59,7 +59,7 @@ class Journal:
 
         Raises: JournalError for a file that cannot be used.
         """
-        journal = cls(Path(path).absolute(), patience)
+        journal = cls(path, patience)
         try:
             await journal.writer.start(patience)
         except BaseException:
@@ -73,6 +73,11 @@ class Journal:
         """The name of this process's session."""
         assert self._lock is not None
         return self._lock.session
+
+    @property
+    def journaled(self) -> bool:
+        """Whether leases are kept; see `TaskContext.journaled`."""
+        return True
 
     def new_run(self, info: TaskInfo, *, home: Path | None = None, reports: bool = False) -> RunJournal:
         """Return the journal of one run; nothing is written before the run's first event.

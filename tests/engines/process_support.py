@@ -20,6 +20,7 @@ from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.process.containment import UnavailableError, try_out
 from stagecall.engines.process.sandbox import ProcessSandbox
 from stagecall.lifecycle.context import TaskContext
+from stagecall.lifecycle.journal import Lease as JournalLease
 from stagecall.lifecycle.log import TaskLog
 from stagecall.lifecycle.surroundings import Artifact, Monitor
 from stagecall.specs.task import TaskDefinition, TaskInfo
@@ -64,6 +65,9 @@ class Environment:
     def temporary_folder(self, prefix: str) -> Path:
         raise AssertionError("the engine takes its folders from the run")
 
+    def reserve_folder(self, prefix: str) -> Path:
+        raise AssertionError("the engine takes its folders from the run")
+
 
 class Owner:
     """What a context needs of its run; made inside the loop it belongs to."""
@@ -78,6 +82,16 @@ class Owner:
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         raise AssertionError("the engine owns its tasks itself")
+
+    @property
+    def journaled(self) -> bool:
+        return False
+
+    async def new_lease(self, kind: str, data: Mapping[str, Any]) -> JournalLease:
+        return JournalLease(0, kind, data)
+
+    async def release_lease(self, lease: JournalLease) -> None:
+        pass
 
     def late_message(self, text: str) -> None:
         self.late.append(text)

@@ -17,6 +17,7 @@ def test_defaults_are_the_designs():
         "dispose_budget": 60.0,
         "dispose_total": 120.0,
         "report_budget": 60.0,
+        "journal_budget": 30.0,
     }
 
 

@@ -168,5 +168,5 @@ def test_schema_can_be_exported():
     assert properties["limits"]["properties"]["cancelGrace"]["default"] == 5.0
     assert all("description" in one for one in properties["limits"]["properties"].values())
     assert set(properties["limits"]["properties"]) == {
-        "cancelGrace", "abandonGrace", "hookTimeout", "disposeBudget", "disposeTotal", "reportBudget",
+        "cancelGrace", "abandonGrace", "hookTimeout", "disposeBudget", "disposeTotal", "reportBudget", "journalBudget",
     }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ...lifecycle.surroundings import ArtifactStore
 from ..environment import LocalEnvironment
@@ -64,6 +65,6 @@ async def _runtime(config: WorkerConfig, environment: LocalEnvironment) -> Runti
     )
 
 
-def _identity(config: WorkerConfig) -> dict[str, str]:
+def _identity(config: WorkerConfig) -> dict[str, Any]:
     given = {"worker_group": config.worker_group, "worker_id": config.worker_id}
     return {name: value for name, value in given.items() if value is not None}
