@@ -16,6 +16,24 @@ if TYPE_CHECKING:
     from .journal.run import RunJournal
 
 
+class Unleased:
+    """The part of an owner of a context that has no journal: its leases mean nothing."""
+
+    __slots__ = ()
+
+    @property
+    def journaled(self) -> bool:
+        """Whether leases are kept."""
+        return False
+
+    async def new_lease(self, kind: str, data: Mapping[str, Any]) -> Lease:
+        """Return a lease that nobody keeps."""
+        return Lease(0, kind, data)
+
+    async def release_lease(self, lease: Lease) -> None:
+        """Do nothing, as nothing is kept."""
+
+
 class LeasingRun:
     """The part of a run that deals with its journal, None where it has none; every event is in the trace first."""
 

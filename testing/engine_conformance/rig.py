@@ -26,6 +26,7 @@ from ...engines.base import (
 from ...engines.errors import SandboxTerminatedError
 from ...lifecycle.context import TaskContext
 from ...lifecycle.folders import remove_folder
+from ...lifecycle.leasing import Unleased
 from ...lifecycle.log import TaskLog
 from ...lifecycle.surroundings import Artifact
 from ...specs.schemas import MergedSchema
@@ -45,7 +46,7 @@ MARK = "[stagecall"
 """What a line of the log begins with that is not the task's own."""
 
 
-class _Owner:
+class _Owner(Unleased):
     """The run that a context belongs to."""
 
     def __init__(self, environment: LocalEnvironment, info: TaskInfo) -> None:

@@ -12,7 +12,7 @@ import attrs
 from stagecall.engines.base import EngineOptions, SandboxOptions
 from stagecall.engines.mock import MockEngine, MockResultSet, MockSandbox, MockSandboxBuilder, provider
 from stagecall.lifecycle.context import TaskContext
-from stagecall.lifecycle.journal import Lease
+from stagecall.lifecycle.leasing import Unleased
 from stagecall.lifecycle.log import TaskLog
 from stagecall.lifecycle.surroundings import Artifact, Monitor
 from stagecall.specs.task import TaskDefinition, TaskInfo
@@ -62,7 +62,7 @@ class Environment:
         self.stops += 1
 
 
-class Owner:
+class Owner(Unleased):
     """What a context needs of its run; made inside the loop it belongs to."""
 
     def __init__(self, folder: Path) -> None:
@@ -71,16 +71,6 @@ class Owner:
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         raise AssertionError("the mock engine spawns nothing in the run")
-
-    @property
-    def journaled(self) -> bool:
-        return False
-
-    async def new_lease(self, kind: str, data: Mapping[str, Any]) -> Lease:
-        return Lease(0, kind, data)
-
-    async def release_lease(self, lease: Lease) -> None:
-        pass
 
     def late_message(self, text: str) -> None:
         raise AssertionError(f"the log was closed: {text}")

@@ -20,7 +20,7 @@ from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.process.containment import UnavailableError, try_out
 from stagecall.engines.process.sandbox import ProcessSandbox
 from stagecall.lifecycle.context import TaskContext
-from stagecall.lifecycle.journal import Lease as JournalLease
+from stagecall.lifecycle.leasing import Unleased
 from stagecall.lifecycle.log import TaskLog
 from stagecall.lifecycle.surroundings import Artifact, Monitor
 from stagecall.specs.task import TaskDefinition, TaskInfo
@@ -69,7 +69,7 @@ class Environment:
         raise AssertionError("the engine takes its folders from the run")
 
 
-class Owner:
+class Owner(Unleased):
     """What a context needs of its run; made inside the loop it belongs to."""
 
     def __init__(self, folder: Path) -> None:
@@ -82,16 +82,6 @@ class Owner:
 
     def spawn(self, coro: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         raise AssertionError("the engine owns its tasks itself")
-
-    @property
-    def journaled(self) -> bool:
-        return False
-
-    async def new_lease(self, kind: str, data: Mapping[str, Any]) -> JournalLease:
-        return JournalLease(0, kind, data)
-
-    async def release_lease(self, lease: JournalLease) -> None:
-        pass
 
     def late_message(self, text: str) -> None:
         self.late.append(text)

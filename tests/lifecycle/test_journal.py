@@ -82,7 +82,7 @@ async def test_files_are_for_their_owner_only(path, journal):
 
 async def test_lease_is_on_disk_when_it_is_given(path, journal, make_run: Bench):
     """Another process can read a lease as soon as whoever asked for it may acquire."""
-    seen = []
+    seen: list[Any] = []
 
     async def started(sandbox: Any) -> None:
         lease = await plugin.context.lease("port", number=8080)
@@ -369,7 +369,7 @@ async def test_a_journal_that_fails_is_fatal(commits, path, make_run: Bench, mon
 
 async def test_nothing_is_acquired_where_the_journal_failed(path, make_run: Bench, monkeypatch):
     """The error comes out of `lease`, and whoever wanted to acquire does not get there."""
-    acquired = []
+    acquired: list[int] = []
 
     async def started(sandbox: Any) -> None:
         async with plugin.context.leased("port", number=8080):
