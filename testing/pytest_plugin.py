@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import ModuleType
 
     from .conformance import Conformance
+    from .doubles import Bench
 
 MARKER = "stagecall_conformance"
 DEPARTURE = "stagecall_departure"
@@ -91,6 +93,20 @@ def stagecall_run_virtually() -> Callable[[Coroutine[Any, Any, Any]], Any]:
     from .virtual_time import run_virtually
 
     return run_virtually
+
+
+@pytest.fixture
+def stagecall_make_run(tmp_path: Path) -> Iterator[Bench]:
+    """`stagecall_make_run(plugin, ...)` is a run of these plugins, ready to be waited for; see `doubles.Bench`.
+
+    When the test is over each run that was begun must have ended, kept every rule, and left no folder behind.
+    """
+    from .doubles import Bench
+
+    folder = tmp_path / "stagecall-runs"
+    folder.mkdir()
+    with Bench(folder) as bench:
+        yield bench
 
 
 def kit_of(obj: object) -> type[Conformance] | None:

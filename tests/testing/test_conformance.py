@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from stagecall.testing.conformance import Conformance, defects, missing, needs, skip_reason
+from stagecall.testing.doubles import HookRecorder
 
 pytest_plugins = ["pytester"]
 
@@ -284,3 +285,28 @@ def test_virtual_time_for_pytest(stagecall_run_virtually):
     result = stagecall_run_virtually(wait_for_an_hour())
 
     assert result == "done"
+
+
+async def test_runs_for_pytest(stagecall_make_run):
+    """The fixture makes runs of the plugins that a test gives it."""
+    recorder = HookRecorder()
+
+    resolution = await stagecall_make_run(recorder, exit_code=1).wait()
+
+    assert resolution.state == "failed"
+    assert recorder.calls[-2:] == [("finished", False), ("dispose",)]
+
+
+def test_runs_for_pytest_are_judged(pytester, run):
+    """What a run leaves behind is an error of its test."""
+    pytester.makepyfile(
+        """
+def test_leaves_a_folder(stagecall_make_run):
+    stagecall_make_run.environment.temporary_folder("left-")
+"""
+    )
+
+    result = run()
+
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*AssertionError: folders are left in*"])
