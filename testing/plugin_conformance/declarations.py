@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -24,17 +24,15 @@ class DeclarationChecks(PluginKit):
 
     async def test_hooks_are_declared_by_the_class(self, plugin_factory: PluginFactory) -> None:
         """Hooks are methods of the class, under their names and with their arguments: no other is ever called."""
+        hooks = {name: stage.arguments for name, stage in TASK_RUN.hooks.items() if name != CREATION}
         async with self.stand(plugin_factory) as stand:
-            view = await stand.run(self.payloads[0])
+            assert_on_class(stand.plugin, {CREATION})
+            for payload in self.payloads:
+                view = await stand.run(payload)
 
-            for one in view.run.participants:
-                hooks = {name: stage.arguments for name, stage in TASK_RUN.hooks.items() if name != CREATION}
-                check_methods(type(one.target), TaskPlugin, hooks)
-                hidden = sorted(hooks.keys() & getattr(one.target, "__dict__", {}).keys())
-                assert not hidden, (
-                    f"{type(one.target).__name__} sets {', '.join(hidden)} on the object, where nothing calls "
-                    "it: hooks are methods of the class"
-                )
+                for one in view.run.participants:
+                    check_methods(type(one.target), TaskPlugin, hooks)
+                    assert_on_class(one.target, hooks.keys())
 
     @pytest.mark.parametrize("verdict", ["succeeds", "fails"])
     async def test_hooks_return_what_they_promise(self, plugin_factory: PluginFactory, verdict: str) -> None:
@@ -109,6 +107,15 @@ class DeclarationChecks(PluginKit):
 
             acquired = Holdings.now(stand.folder).beyond(before)
             assert not acquired, f"making {type(made).__name__} acquires {', '.join(acquired)}"
+
+
+def assert_on_class(target: object, hooks: Collection[str]) -> None:
+    """Assert that none of the hooks is set on the object."""
+    hidden = sorted(set(hooks) & getattr(target, "__dict__", {}).keys())
+    assert not hidden, (
+        f"{type(target).__name__} sets {', '.join(hidden)} on the object, where nothing calls it: "
+        "hooks are methods of the class"
+    )
 
 
 def _open_objects(schema: Schema, where: str = "") -> Iterator[str]:
