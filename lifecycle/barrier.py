@@ -278,8 +278,8 @@ _LEFT_BEHIND: set[asyncio.Task[None]] = set()
 
 
 def left_behind() -> frozenset[asyncio.Task[None]]:
-    """Return the tasks of abandoned calls that have not ended, of all runs of the process."""
-    return frozenset(_LEFT_BEHIND)
+    """Return the tasks of abandoned calls that have not ended, on every loop that still can run them."""
+    return frozenset(task for task in list(_LEFT_BEHIND) if not task.get_loop().is_closed())
 
 
 async def _linger(task: asyncio.Task[None], grace: float) -> None:

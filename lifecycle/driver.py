@@ -24,12 +24,13 @@ from .barrier import Barrier
 from .calls import NOBODY, Call
 from .decision import Standing, Work, astray, calls_on, leave, work_of
 from .duties import Duties, Participant
-from .errors import ExceptionReason, HookTimeoutError, LifecycleError, RuleBrokenError
+from .errors import ExceptionReason, HookTimeoutError, LeakError, LifecycleError, RuleBrokenError
 from .leasing import LeasingRun
 from .limits import Limits
 from .machine import move
 from .recorder import Observer, Recorder
 from .resolution import Failure, Resolution, Severity, leaves
+from .strict import FLIGHT, Watch
 
 if TYPE_CHECKING:
     from .journal.run import RunJournal
@@ -66,7 +67,7 @@ class Run(Standing, LeasingRun, Duties):
         "_raise",
         "_recorder",
         "_spawn_until",
-        "_strict",
+        "_watch",
         "lifecycle",
         "loop",
         "non_fatal_errors",
@@ -90,7 +91,7 @@ class Run(Standing, LeasingRun, Duties):
         self.stop_worker = False
         self.non_fatal_errors = 0
         self._limits = limits
-        self._strict = strict
+        self._watch = Watch() if strict else None
         self._journal = journal
         self._recorder = Recorder(self, observers if journal is None else (journal, *observers))
         if journal is not None:
@@ -132,6 +133,7 @@ class Run(Standing, LeasingRun, Duties):
                 await self._drive()
             except BaseException as error:  # a defect of this library: whoever joined must learn of it
                 self._raise = self._raise or error
+            await self._audit()
             self._let_go()
             if self._cancelled is not None:
                 raise self._cancelled
@@ -193,6 +195,25 @@ class Run(Standing, LeasingRun, Duties):
         self._barrier = Barrier(self, self._recorder, self._limits)
         self.record(Kind.RUN, detail=self.describe_run())
         self._begun = True
+        if self._watch is None:
+            FLIGHT.begin(strict=False)
+        else:
+            self._watch.begin()
+
+    async def _audit(self) -> None:
+        """Count the run out; in strict mode look for what it left behind."""
+        if self._watch is None:
+            FLIGHT.end()
+            return
+        try:
+            await self._watch.end()
+        except asyncio.CancelledError as error:  # dispose is over: only the verdict is given up
+            self._cancelled = error
+        except LeakError as error:
+            if self._raise is None:
+                self._raise = error
+            else:
+                self._raise.add_note(str(error))
 
     async def _until_over(self) -> None:
         """Wait, in another task than the one that drives the run, until that has disposed it."""
@@ -287,7 +308,7 @@ class Run(Standing, LeasingRun, Duties):
             self.note_refusal(call.where)
 
     def _check_rules(self) -> None:
-        broken = judge(self.trace, self.lifecycle) if self._strict else []
+        broken = judge(self.trace, self.lifecycle) if self._watch is not None else []
         if broken:
             raise RuleBrokenError("; ".join(map(str, broken)))
 

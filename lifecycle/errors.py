@@ -7,7 +7,11 @@ become; any other exception counts as a defect, a `FatalInternalError`.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .leaks.leak import Leak
 
 
 class ExceptionReason(enum.StrEnum):
@@ -107,3 +111,14 @@ class RuleBrokenError(LifecycleError):
 
     A defect of the library or of an action of your own; please report it.
     """
+
+
+class LeakError(LifecycleError):
+    """An audit found things left behind: `leaks` says what, a `Leak` each.
+
+    The fault of an engine, of a plugin, or of whatever else the audit watched.
+    """
+
+    def __init__(self, leaks: Sequence[Leak], where: str) -> None:
+        self.leaks = tuple(leaks)
+        super().__init__(f"left behind {where}: " + "; ".join(map(str, self.leaks)))

@@ -14,6 +14,7 @@ import inspect
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 import attrs
@@ -64,6 +65,12 @@ def _drop(value: Any) -> None:
         value.close()
 
 
+class PoolThread(threading.Thread):
+    """A thread of a pool; `job` is what it works at, None while it is idle."""
+
+    job: Job | None = None
+
+
 class ThreadPool:
     """At most `size` threads for ordinary calls and `reserved` more for dispose.
 
@@ -94,7 +101,7 @@ class ThreadPool:
     def _submit(self, reserved: bool, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Job:
         context = contextvars.copy_context()
         job = Job(
-            lambda: context.run(function, *args, **kwargs),
+            partial(context.run, function, *args, **kwargs),
             asyncio.get_running_loop().create_future(),
             reserved,
         )
@@ -137,12 +144,16 @@ class ThreadPool:
 
     def _start_thread(self, reserved: bool) -> None:
         name = "stagecall-dispose" if reserved else "stagecall"
-        threading.Thread(target=self._work, args=(reserved,), name=name, daemon=True).start()
+        PoolThread(target=self._work, args=(reserved,), name=name, daemon=True).start()
         self._threads[reserved] += 1
 
     def _work(self, reserved: bool) -> None:
+        thread = threading.current_thread()
+        assert isinstance(thread, PoolThread)
         while (job := self._next(reserved)) is not None:
+            thread.job = job
             job.run()
+            thread.job = None
             with self._changed[reserved]:
                 job.started = False  # so that a late abandon() does not free this thread's place
                 if job.abandoned:

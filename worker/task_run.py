@@ -387,6 +387,8 @@ class TaskRun(Run):
                 if self._folder_closed:
                     raise LifecycleError("the run is over: it has no temporary folder any more")
                 self._folder = self._new_folder()
+                if self._watch is not None:
+                    self._watch.folders.append(self._folder.resolve())
             return self._folder
 
     def _new_folder(self) -> Path:

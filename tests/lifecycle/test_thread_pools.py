@@ -7,9 +7,10 @@ import weakref
 
 import pytest
 
+from stagecall.lifecycle import threads
 from stagecall.lifecycle.context import run_on_loop
 from stagecall.lifecycle.offload import offload
-from stagecall.lifecycle.threads import POOL, ThreadPool
+from stagecall.lifecycle.threads import POOL, PoolThread, ThreadPool
 
 BOUND = 30.0
 
@@ -51,7 +52,7 @@ async def test_idle_thread_keeps_nothing_of_the_last_call():
     assert known() is None
 
 
-class NoThread(threading.Thread):
+class NoThread(PoolThread):
     """A thread that the system refuses."""
 
     def start(self) -> None:
@@ -62,7 +63,7 @@ async def test_call_that_gets_no_thread_fails_and_leaves_the_bound_as_it_was(mon
     """Where the system gives no thread the caller hears of it, and the next call finds its place."""
     pool = ThreadPool(size=1)
     with monkeypatch.context() as refused:
-        refused.setattr(threading, "Thread", NoThread)
+        refused.setattr(threads, "PoolThread", NoThread)
         with pytest.raises(RuntimeError, match="can't start new thread"):
             pool.submit(print, "never")
 
@@ -74,7 +75,7 @@ async def test_call_that_gets_no_thread_of_its_own_waits_for_another(monkeypatch
     pool, go_on = ThreadPool(size=2), threading.Event()
     first = pool.submit(go_on.wait, BOUND)
     with monkeypatch.context() as refused:
-        refused.setattr(threading, "Thread", NoThread)
+        refused.setattr(threads, "PoolThread", NoThread)
         second = pool.submit(max, 1, 2)
     go_on.set()
 
