@@ -12,7 +12,7 @@ from ...specs.schemas import MergedSchema
 from ...specs.trace import Event, Kind
 from ...worker.runtime import Runtime
 from ..conformance import needs
-from ..doubles.traces import assert_sound
+from ..doubles.traces import assert_sound, path
 from ..sweep import Interruption, sweep
 from .engines import BareEngine
 from .kit import PluginKit, assert_sound_plugin
@@ -53,6 +53,8 @@ class StageChecks(PluginKit):
                 abort=(_entered(stage), ExceptionReason.CANCELED),
             )
 
+            if stage not in path(view.trace):
+                pytest.skip(f"a run with the payload {self.payloads[0]} does not come to {stage}")
             assert view.reason == "canceled", f"the abort in {stage} came to {view.state} ({view.reason})"
             assert_sound_plugin(view, f"aborted in {stage}")
 
