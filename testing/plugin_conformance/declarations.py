@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ...lifecycle.leaks import take
 from ...plugins._method_checks import check_methods
 from ...plugins.base import CREATION, PluginOptions, TaskPlugin
 from ...plugins.manager import PluginManager
@@ -14,7 +15,6 @@ from ...specs.lifecycle import TASK_RUN
 from ...specs.schemas import MergedSchema, Schema
 from ...worker.runtime import DEFAULT_PLUGINS
 from ..conformance import needs
-from .holdings import Holdings
 from .kit import PluginKit, assert_sound_plugin
 from .stand import PluginFactory, schema_of
 
@@ -101,11 +101,11 @@ class DeclarationChecks(PluginKit):
     async def test_construction_acquires_nothing(self, plugin_factory: PluginFactory) -> None:
         """Making a plugin opens no file and starts no thread, task or process: it may never be used, nor disposed."""
         async with self.stand(plugin_factory) as stand:
-            before = Holdings.now(stand.folder)
+            before = take([stand.folder])
 
             made = await stand.make()
 
-            acquired = Holdings.now(stand.folder).beyond(before)
+            acquired = [str(leak) for leak in before.compare()]
             assert not acquired, f"making {type(made).__name__} acquires {', '.join(acquired)}"
 
 

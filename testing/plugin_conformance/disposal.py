@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from ...lifecycle.calls import Call
+from ...lifecycle.leaks import take
 from ...plugins.base import CREATION, Plugin, TaskPlugin, TaskPluginOptions
 from ...plugins.manager import PluginManager
 from ...specs.schemas import Schema
-from .holdings import Holdings
 from .kit import PluginKit, assert_sound_plugin
 from .stand import PluginFactory
+
+SETTLE_SECONDS = 0.1
+"""How long what is about to end may take."""
 
 
 class DisposalChecks(PluginKit):
@@ -36,7 +39,7 @@ class DisposalChecks(PluginKit):
         async with self.stand(plugin_factory) as warm_up:
             await warm_up.run(self.payloads[0])
         async with self.stand(plugin_factory) as stand:
-            before = Holdings.now(stand.folder)
+            before = take([stand.folder])
             for payload in self.payloads:
                 await stand.run(payload)
                 await stand.run(payload, engine=stand.engine(function="nonfatal-internal-error"))
@@ -44,7 +47,7 @@ class DisposalChecks(PluginKit):
             await stand.dispose()
 
             await stand.environment.close()
-            left = Holdings.now(stand.folder).beyond(before)
+            left = [str(leak) for leak in await before.settle(SETTLE_SECONDS)]
             assert not left, f"after dispose there is still {', '.join(left)}"
 
 

@@ -19,6 +19,7 @@ from .disposal import (
     ExpectsToHaveBeenUsed,
     LeavesAFile,
     LeavesAFolder,
+    LeavesAProcess,
     LeavesATask,
     LeavesAThread,
     clean_up,
@@ -63,6 +64,7 @@ MUTANTS = (
     Mutant(LeavesATask, "test_leaves_nothing_behind"),
     Mutant(LeavesAThread, "test_leaves_nothing_behind"),
     Mutant(LeavesAFile, "test_leaves_nothing_behind"),
+    Mutant(LeavesAProcess, "test_leaves_nothing_behind"),
     Mutant(LeavesAFolder, "test_leaves_nothing_behind"),
 )
 """Each mutant with the one check that must reject it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import tempfile
 import threading
 
@@ -60,6 +61,9 @@ def clean_up() -> None:
             one.set()
         elif isinstance(one, int):
             os.close(one)
+        elif isinstance(one, subprocess.Popen):
+            one.kill()
+            one.wait()
 
 
 class _Leaking(TaskPlugin):
@@ -103,6 +107,18 @@ class LeavesAFile(Plugin):
 
     async def new_task_plugin(self, options: TaskPluginOptions) -> TaskPlugin:
         return _LeakingFile(options.context)
+
+
+class _LeakingProcess(_Leaking):
+    def started(self, sandbox: Sandbox) -> None:
+        KEPT.append(subprocess.Popen(["sleep", "100"], close_fds=True))
+
+
+class LeavesAProcess(Plugin):
+    """Starts a process for each run, and ends none."""
+
+    async def new_task_plugin(self, options: TaskPluginOptions) -> TaskPlugin:
+        return _LeakingProcess(options.context)
 
 
 class _LeakingFolder(_Leaking):
