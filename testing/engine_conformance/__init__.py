@@ -19,6 +19,7 @@ from .commands import CommandRecipes
 from .displays import DisplayChecks
 from .ends import EndChecks
 from .environment import EnvironmentChecks, LogChecks
+from .mock import MockRecipes
 from .proxies import ProxyChecks
 from .races import RaceChecks
 from .recipes import FILE_CONTENT, EngineRecipes, Payload, ShellCommand
@@ -32,6 +33,7 @@ __all__ = [
     "CommandRecipes",
     "EngineConformance",
     "EngineRecipes",
+    "MockRecipes",
     "Payload",
     "Prepare",
     "Rig",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from unittest import mock
 
 from ...engines.base import SandboxBuilder
 from ...engines.errors import NamingConflictError
@@ -29,10 +31,11 @@ class EnvironmentChecks(EngineRecipes):
     @needs("environment")
     async def test_environment_unset(self) -> None:
         """A variable that nobody set is not there, also if the worker itself has it."""
-        async with self.rig() as rig:
-            result, _ = await rig.finish(self.prints_variable("GREETING"))
+        with mock.patch.dict(os.environ, {"GREETING": "of the worker"}):
+            async with self.rig() as rig:
+                result, _ = await rig.finish(self.prints_variable("GREETING"))
 
-            assert not result.success, "a variable that was not set is not there"
+                assert not result.success, "a variable that was not set for the task is not there"
 
     @needs("environment")
     async def test_environment_conflict(self) -> None:
