@@ -120,7 +120,7 @@ class EngineRecipes(Conformance):
     def rig(self) -> AbstractAsyncContextManager[Rig]:
         """A fresh engine in surroundings of its own, of which nothing may be left afterwards.
 
-        Raises: AssertionError if the engine hangs, or leaves something behind.
+        Raises: AssertionError if the engine hangs, LeakError if it leaves something behind.
         """
         return rig_of(self)
 

@@ -26,13 +26,13 @@ from ...engines.base import (
 from ...engines.errors import SandboxTerminatedError
 from ...lifecycle.context import TaskContext
 from ...lifecycle.folders import remove_folder
+from ...lifecycle.leaks import audit
 from ...lifecycle.leasing import Unleased
 from ...lifecycle.log import TaskLog
 from ...lifecycle.surroundings import Artifact
 from ...specs.schemas import MergedSchema
 from ...specs.task import TaskDefinition, TaskInfo
 from ...worker.environment import LocalEnvironment
-from .residue import Residue, files_below, left_since
 
 if TYPE_CHECKING:
     from .recipes import EngineRecipes
@@ -240,40 +240,34 @@ class Rig:
 async def rig_of(recipes: EngineRecipes) -> AsyncIterator[Rig]:
     """A rig with a fresh engine; temporary files go to a folder of its own, and nothing may be left in the end.
 
-    Raises: AssertionError if the engine hangs, or leaves something behind.
+    Raises: AssertionError if the engine hangs, LeakError if it leaves something behind.
     """
     top = Path(tempfile.mkdtemp(prefix="stagecall-conformance-"))
-    runs, files = top / "runs", top / "files"
-    runs.mkdir()
-    files.mkdir()
     try:
-        with mock.patch.object(tempfile, "tempdir", str(files)):
-            async with LocalEnvironment(root=runs) as environment:
-                before = Residue.here(top)
-                rig = await Rig.make(recipes, environment)
-                try:
-                    async with _bounded(recipes.bound, "a check"):
-                        yield rig
-                except BaseException:
-                    with contextlib.suppress(Exception):  # the first error counts
-                        async with _bounded(recipes.bound, "ending what failed"):
-                            await rig.close()
-                    raise
-                async with _bounded(recipes.bound, "ending a sandbox or the engine"):
-                    await rig.close()
-                left = [
-                    *await left_since(before, top, recipes.settling),
-                    *files_below(files),
-                    *_files_of_runs(runs),
-                ]
-                assert not left, f"the engine left behind: {', '.join(left)}"
+        with mock.patch.object(tempfile, "tempdir", str(top)):
+            async with LocalEnvironment(root=top) as environment:
+                environment.temporary_folder(
+                    "first-"
+                ).rmdir()  # its own folder is there before the audit begins
+                async with audit([top], settle=recipes.settling), _made(recipes, environment) as rig:
+                    yield rig
     finally:
         await remove_folder(top)
 
 
-def _files_of_runs(folder: Path) -> list[str]:
-    """Return what the engine had the environment make; the first level is the environment's own."""
-    return [name for own in folder.iterdir() for name in files_below(own)]
+@contextlib.asynccontextmanager
+async def _made(recipes: EngineRecipes, environment: LocalEnvironment) -> AsyncIterator[Rig]:
+    rig = await Rig.make(recipes, environment)
+    try:
+        async with _bounded(recipes.bound, "a check"):
+            yield rig
+    except BaseException:
+        with contextlib.suppress(Exception):  # the first error counts
+            async with _bounded(recipes.bound, "ending what failed"):
+                await rig.close()
+        raise
+    async with _bounded(recipes.bound, "ending a sandbox or the engine"):
+        await rig.close()
 
 
 @contextlib.asynccontextmanager

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 
+import hypothesis
 import pytest
 
 from stagecall.engines.mock import provider
@@ -21,6 +22,18 @@ def nothing_left():
     """What mutants leave behind is cleaned up here."""
     yield
     clean_up()
+
+
+@pytest.fixture(autouse=True)
+def first_example_will_do():
+    """That a mutant is rejected is all there is to know: the example need be neither small nor remembered."""
+    usual = "ci" if os.environ.get("STAGECALL_CI") else "dev"
+    hypothesis.settings.register_profile(
+        "mutants", hypothesis.settings.get_profile(usual), phases=[hypothesis.Phase.generate], database=None
+    )
+    hypothesis.settings.load_profile("mutants")
+    yield
+    hypothesis.settings.load_profile(usual)
 
 
 def rejections(mutant: EngineMutant, checks: Iterable[str]) -> dict[str, str]:
