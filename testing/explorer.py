@@ -30,23 +30,30 @@ from typing import Any
 
 import attrs
 
-from ..lifecycle.driver import Run
 from ..lifecycle.errors import LifecycleError
 from ..lifecycle.resolution import describe
-from ._ordering import Choice, Order, OrderedLoop, departures_of, seed_of
+from ._ordering import Choice, Order, departures_of, seed_of
 from ._shrinking import shrink
-from ._watching import Scenario, broken_rules, clear_away, label, tasks_left, watched_runs
-from .virtual_time import expecting_threads
+from ._trying import Tried, UnsoundError, try_order
+from ._watching import Scenario
+
+__all__ = [
+    "Choice",
+    "DivergedError",
+    "Exploration",
+    "OrderFailedError",
+    "OrderFailure",
+    "Scenario",
+    "UnsoundError",
+    "explore",
+    "replay",
+]
 
 RATES = (0.1, 0.3, 1.0)
 """How often a sampled order departs from the usual one, at most: few bugs need many departures."""
 
 MOST_RESULTS = 100
 """So many different results of a scenario are kept."""
-
-
-class UnsoundError(AssertionError):
-    """A scenario ended, but a run broke a rule, a task was left behind or the loop complained."""
 
 
 class DivergedError(Exception):
@@ -146,7 +153,7 @@ def replay(scenario: Scenario, seed: str) -> Any:
     """
     _refuse_a_loop("replay")
     departures = departures_of(seed)
-    tried = _try(scenario, Order(departures))
+    tried = try_order(scenario, Order(departures))
     if tried.order.made != departures:
         raise DivergedError(
             f"order {seed} cannot be taken: at its choices the scenario now has {tried.order.options} tasks"
@@ -164,13 +171,6 @@ def _refuse_a_loop(name: str) -> None:
     raise LifecycleError(f"{name} runs loops of its own: call it from plain code, not inside a running loop")
 
 
-@attrs.frozen
-class _Tried:
-    order: Order
-    value: Any = None
-    error: BaseException | None = None
-
-
 @attrs.define(eq=False)
 class _Explorer:
     """Tries orders, and counts them; `complete` once no other is left."""
@@ -183,7 +183,7 @@ class _Explorer:
     choices: int = 0
     results: dict[str, str] = attrs.field(factory=dict)
 
-    def enumerate(self, bound: int | None, most: int) -> _Tried | None:
+    def enumerate(self, bound: int | None, most: int) -> Tried | None:
         """Try orders with ever more departures; return the first that fails."""
         level: list[dict[int, int]] = [{}]  # the usual order
         while level:
@@ -203,7 +203,7 @@ class _Explorer:
         self.complete = True
         return None
 
-    def sample(self, samples: int) -> _Tried | None:
+    def sample(self, samples: int) -> Tried | None:
         """Try orders drawn at random; return the first that fails."""
         for _ in range(samples):
             self.sampled += 1
@@ -212,24 +212,24 @@ class _Explorer:
                 return tried
         return None
 
-    def minimal(self, failed: _Tried) -> OrderFailure:
+    def minimal(self, failed: Tried) -> OrderFailure:
         """Shrink an order that fails."""
         kind = type(failed.error)
 
         def fails(departures: Mapping[int, int]) -> Mapping[int, int] | None:
-            tried = _try(self.scenario, Order(departures))
+            tried = try_order(self.scenario, Order(departures))
             return tried.order.made if type(tried.error) is kind else None
 
         departures = shrink(failed.order.made, fails)
-        last = _try(self.scenario, Order(departures), tell=True)
+        last = try_order(self.scenario, Order(departures), tell=True)
         if last.error is None:
             raise DivergedError(
                 f"the scenario is not the same each time: order {seed_of(departures)} failed, and then did not"
             ) from failed.error
         return OrderFailure(seed_of(departures), last.error, tuple(last.order.told))
 
-    def _take(self, order: Order) -> _Tried:
-        tried = _try(self.scenario, order)
+    def _take(self, order: Order) -> Tried:
+        tried = try_order(self.scenario, order)
         if order.random is None and order.made != order.departures:
             raise DivergedError(
                 f"the scenario is not the same each time: order {seed_of(order.departures)} was there before, and "
@@ -246,34 +246,3 @@ def _one_more(order: Order) -> Iterator[dict[int, int]]:
     for number in range(max(order.departures, default=0) + 1, len(order.options) + 1):
         for taken in range(1, order.options[number - 1]):
             yield {**order.departures, number: taken}
-
-
-def _try(scenario: Scenario, order: Order, *, tell: bool = False) -> _Tried:
-    """Run the scenario once, on a loop of its own."""
-    with watched_runs() as runs, expecting_threads():
-        loop = OrderedLoop(order)
-        order.runs = runs if tell else None
-        try:
-            return _run(loop, scenario, order, runs)
-        finally:
-            loop.close()
-
-
-def _run(loop: OrderedLoop, scenario: Scenario, order: Order, runs: list[Run]) -> _Tried:
-    main, value, error = loop.create_task(scenario(), name="scenario"), None, None
-    try:
-        value = loop.run_until_complete(main)
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as raised:
-        error = raised
-    order.over = True
-    left = loop.run_until_complete(tasks_left(set()))
-    found = [str(broken) for broken in broken_rules(runs)]
-    found += sorted(f"task left behind: {label(task, runs)}" for task in left)
-    found += [str(problem.get("exception") or problem["message"]) for problem in loop.problems]
-    loop.run_until_complete(clear_away(left))
-    loop.run_until_complete(loop.shutdown_asyncgens())
-    if error is None and found:
-        error = UnsoundError("\n".join(found))
-    return _Tried(order, value, error)

@@ -248,15 +248,48 @@ def test_no_step_overtakes_a_callback_scheduled_with_it():
             await future
             said.append(name)
 
+        async def other():
+            await asyncio.sleep(1)
+            await asyncio.sleep(0)  # ready when the future is given its result, so that there is a choice
+
         tasks = [asyncio.create_task(wait(name)) for name in "ab"]
+        waiter = asyncio.create_task(other())
         await asyncio.sleep(1)
         future.set_result(None)
-        await asyncio.gather(*tasks)
+        await asyncio.gather(*tasks, waiter)
         return " ".join(said)
 
     report = explore(scenario, bound=None)
 
+    assert report.complete
     assert set(report.results) == {"'callback a b'", "'callback b a'"}
+
+
+def test_usual_order_is_that_of_asyncio():
+    """Without departures steps and callbacks come just as on a loop of asyncio's own."""
+
+    async def scenario():
+        said: list[str] = []
+        loop = asyncio.get_running_loop()
+
+        async def one(name, steps):
+            for step in range(steps):
+                if name == "a":
+                    loop.call_soon(said.append, f"a{step} soon")
+                await asyncio.sleep(0)
+                said.append(f"{name}{step}")
+
+        counts = [("a", 3), ("b", 1), ("c", 2), ("d", 4)]
+        tasks = [asyncio.create_task(one(name, steps)) for name, steps in counts]
+        loop.call_soon(tasks[0].cancel)
+        tasks[1].add_done_callback(lambda _: said.append("b is done"))
+        await asyncio.wait(tasks)
+        return said
+
+    usual = replay(scenario, "usual")
+
+    assert usual == asyncio.run(scenario())
+    assert len(usual) > 6
 
 
 def test_a_scheduled_cancellation_is_no_step():
@@ -333,6 +366,7 @@ def test_threads_are_heard_in_the_same_order_each_time(tmp_path):
 
     assert report.orders > 3
     assert set(report.results) == {"['last', 'slow', 'quick']", "['last', 'quick', 'slow']"}
+    assert report.results["['last', 'slow', 'quick']"] == "usual"
 
 
 def test_a_deadlock_is_a_failure():
@@ -429,6 +463,21 @@ def test_shrinking_ends_at_what_is_needed(needed):
         return departures if all(departures.get(n, 0) >= taken for n, taken in needed.items()) else None
 
     assert shrink(start, fails) == needed
+
+
+def test_shrinking_leaves_out_what_cannot_be_smaller():
+    """Where only the very same departures will do, the others are left out all the same, few tries for each."""
+    tried = []
+
+    def fails(departures):
+        tried.append(departures)
+        same = departures.get(40) == 3 and set(departures.values()) == {3}
+        return departures if same else None
+
+    shrunk = shrink(dict.fromkeys(range(1, 65), 3), fails)
+
+    assert shrunk == {40: 3}
+    assert len(tried) < 100
 
 
 class Hasty(TaskRun):
