@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
@@ -107,6 +108,25 @@ def stagecall_make_run(tmp_path: Path) -> Iterator[Bench]:
     folder.mkdir()
     with Bench(folder) as bench:
         yield bench
+
+
+@pytest.fixture
+def stagecall_no_leaks(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """Fail the test with what its body leaves behind: processes, descriptors, sockets, threads, tasks, files.
+
+    The value is the folder in which, meanwhile, `tempfile` creates what is not told where to be; it is audited too.
+    """
+    from .leaks import audited
+
+    folder = tmp_path_factory.mktemp("stagecall-no-leaks")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    test = request.node.obj
+    request.node.obj = audited(test, folder)
+    yield folder
+    request.node.obj = test
 
 
 def kit_of(obj: object) -> type[Conformance] | None:

@@ -19,7 +19,7 @@ from .leak import Held, Leak, LeakKind
 from .places import files, mounts, topmost
 from .processes import processes
 
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 1.0
 """How long what is about to end may take, unless somebody says otherwise."""
 PAUSE_SECONDS = 0.01
 """Between two looks at whether it has ended."""
