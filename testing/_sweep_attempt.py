@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import attrs
 
 from ..lifecycle.driver import Run
 from ..lifecycle.errors import ExceptionReason
+from ..lifecycle.leaks import LeakKind, take
 from ._stepping import Stepped, place
 from ._sweep_report import Ended, Interruption, Moment, Point, PointOutcome
-from ._watching import Scenario, broken_rules, clear_away, label, tasks_left, watched_loop, watched_runs
+from ._watching import (
+    Scenario,
+    broken_rules,
+    clear_away,
+    label,
+    leaks_since,
+    tasks_left,
+    watched_loop,
+    watched_runs,
+)
 from .virtual_time import VirtualLoop
 
 
@@ -25,6 +36,8 @@ class Sweeper:
     every_task: bool
     bound: float
     allowed: tuple[type[BaseException], ...]
+    roots: tuple[Path, ...]
+    kinds: tuple[LeakKind, ...]
 
     async def count(self) -> tuple[list[Point], list[PointOutcome]]:
         """Return the points of the scenario, and the outcome of the undisturbed run if that is bad already."""
@@ -60,19 +73,21 @@ class Attempt:
         if isinstance(loop, VirtualLoop):
             loop.turns = 0  # each run of the scenario has its own bound of them
         self.known = asyncio.all_tasks(loop)
+        before = take(self.sweeper.roots, kinds=self.sweeper.kinds)
         with ExitStack() as stack:
             self.runs = stack.enter_context(watched_runs())
             problems = stack.enter_context(watched_loop(loop))
+            stack.callback(loop.set_task_factory, loop.get_task_factory())
             if self.sweeper.every_task:
-                stack.callback(loop.set_task_factory, loop.get_task_factory())
                 loop.set_task_factory(self._step_task)
             self.main = asyncio.Task(
                 Stepped(self.sweeper.scenario(), self._suspended), loop=loop, name="scenario"
             )
             await asyncio.wait([self.main], timeout=self.sweeper.bound)
             left = await tasks_left(self.known)
-            names = sorted(label(task, self.runs) for task in left if task is not self.main)
-            outcome = self._outcome([f"task left behind: {name}" for name in names], problems)
+            leaked = sorted(f"task {label(task, self.runs)}" for task in left if task is not self.main)
+            leaked += [] if left else await leaks_since(before)  # a task holds things that are not lost yet
+            outcome = self._outcome([f"left behind: {leak}" for leak in leaked], problems)
             await clear_away(left)
         return outcome
 

@@ -61,8 +61,8 @@ class Point:
 class PointOutcome:
     """What came of one run of the scenario.
 
-    `value` is what it returned, `error` what it raised; `broken` names the rules that its runs break, `leaked` the
-    tasks that it left behind and what the loop complained of. `reached` is false where it never came to the point.
+    `value` is what it returned, `error` what it raised; `broken` names the rules that its runs break, `leaked` what it
+    left behind and what the loop complained of. `reached` is false where it never came to the point.
     """
 
     point: Point

@@ -6,14 +6,17 @@ A scenario is an `async` callable without arguments that makes a run and drives 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 from ..lifecycle.driver import Run
+from ..lifecycle.leaks import SETTLE_SECONDS, Snapshot
 from ..lifecycle.resolution import describe
 from ..specs.rules import Broken, judge
+from .virtual_time import VirtualLoop
 
 Scenario = Callable[[], Coroutine[Any, Any, Any]]
 """Makes a run and drives it, from the start each time it is called; what it raises counts as a failure."""
@@ -23,6 +26,9 @@ SETTLING_TURNS = 3
 
 CLEANING_SECONDS = 10.0
 """How long, by the loop's clock, a task that was left behind has to end once it is cancelled."""
+
+LEAK_PAUSE = 0.01
+"""In seconds, between two looks at whether something has gone."""
 
 
 @contextmanager
@@ -77,6 +83,16 @@ async def clear_away(tasks: Iterable[asyncio.Task[Any]]) -> None:
         task.cancel()
     if left:
         await asyncio.wait(left, timeout=CLEANING_SECONDS)
+
+
+async def leaks_since(before: Snapshot) -> list[str]:
+    """Return what the process holds and did not hold before, once what is about to go has gone, in real time."""
+    end = time.monotonic() + SETTLE_SECONDS
+    while (leaks := before.compare()) and time.monotonic() < end:
+        if isinstance(asyncio.get_running_loop(), VirtualLoop):
+            time.sleep(LEAK_PAUSE)  # noqa: ASYNC251 (its own sleep takes no time, and threads and kernel need some)
+        await asyncio.sleep(LEAK_PAUSE)
+    return list(map(str, leaks))
 
 
 def label(task: asyncio.Task[Any] | None, runs: Iterable[Run]) -> str:

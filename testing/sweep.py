@@ -22,7 +22,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from ..lifecycle.leaks import LeakKind
 from ._sweep_attempt import Sweeper
 from ._sweep_report import Ended, Interruption, Moment, Point, PointOutcome, SweepFailedError, SweepReport
 from ._watching import Scenario
@@ -43,6 +45,10 @@ __all__ = [
 VIRTUAL_BOUND, REAL_BOUND = 100_000.0, 60.0
 """How long, in seconds by the loop's clock, one run of the scenario may take."""
 
+VIRTUAL_KINDS = (LeakKind.DESCRIPTOR, LeakKind.SOCKET, LeakKind.FILE, LeakKind.THREAD)
+REAL_KINDS = (*VIRTUAL_KINDS, LeakKind.PROCESS, LeakKind.MOUNT)
+"""What is audited; tasks are looked at in any case."""
+
 
 async def sweep(
     scenario: Scenario,
@@ -54,6 +60,8 @@ async def sweep(
     seed: int = 0,
     bound: float | None = None,
     allowed: tuple[type[BaseException], ...] = (),
+    roots: Iterable[Path] = (),
+    kinds: Iterable[LeakKind] | None = None,
     check: bool = True,
 ) -> SweepReport:
     """Interrupt `scenario` at each of its suspension points, and report what came of it.
@@ -62,13 +70,18 @@ async def sweep(
     task only. `limit` tries that many points, drawn with `seed`. `bound` is how long one run of the scenario may take,
     in seconds by the loop's clock. Errors that are `allowed` to leave the interrupted scenario are no fault.
 
-    Raises: SweepFailedError where a run broke a rule (lost its dispose, for one), a task was left behind, the
+    After each run of it nothing may be left that was not there before: no task, and none of the `kinds` of things that
+    the leak audit knows, files below `roots` among them; by default all of them, but on the virtual clock, where there
+    are none, no processes and mounts. The program must not begin such things beside the sweep.
+
+    Raises: SweepFailedError where a run broke a rule (lost its dispose, for one), something was left behind, the
     scenario did not end, swallowed its cancellation or raised something else, unless `check` is False; what the
     undisturbed scenario raises.
     """
-    loop = asyncio.get_running_loop()
-    bound = bound or (VIRTUAL_BOUND if isinstance(loop, VirtualLoop) else REAL_BOUND)
-    sweeper = Sweeper(scenario, Interruption(interruption), every_task, bound, allowed)
+    virtual = isinstance(asyncio.get_running_loop(), VirtualLoop)
+    bound = bound or (VIRTUAL_BOUND if virtual else REAL_BOUND)
+    kinds = tuple(kinds) if kinds is not None else VIRTUAL_KINDS if virtual else REAL_KINDS
+    sweeper = Sweeper(scenario, Interruption(interruption), every_task, bound, allowed, tuple(roots), kinds)
     points, outcomes = await sweeper.count()
     tried: Iterable[Point] = points
     if limit is not None and limit < len(points):

@@ -181,7 +181,7 @@ async def test_a_run_that_never_ends_has_lost_its_dispose(make_run):
     first = report.bad[0]
     assert (first.point.number, first.ended) == (1, Ended.CANCELLED)
     assert any(line.startswith("rule 3 (dispose-last)") for line in first.broken)
-    assert first.leaked == ("task left behind: wait_for_result", "task left behind: waiter")
+    assert first.leaked == ("left behind: task wait_for_result", "left behind: task waiter")
 
 
 @virtual_time
@@ -226,10 +226,32 @@ async def test_what_is_wrong_with_a_scenario_itself():
     assert faults[:4] == [
         ["the cancellation was swallowed: the scenario returned 'nothing happened'"],
         ["the scenario raised OSError: no disk"],
-        ["task left behind: forgotten"],
+        ["left behind: task forgotten"],
         ["the scenario did not end"],
     ]
     assert faults[4][0].endswith("IndexError: pop from empty list")
+
+
+@virtual_time
+async def test_what_a_cancelled_scenario_holds_on_to(tmp_path):
+    """A file that is not closed where a scenario is cancelled is named, and so is one that stays in a folder."""
+    opened = []
+
+    async def scenario():
+        path = tmp_path / "part"
+        path.touch()
+        opened.append(open(path))  # noqa: ASYNC230, SIM115 (that it stays open is the point)
+        await asyncio.sleep(1)
+        opened.pop().close()
+        path.unlink()
+
+    report = await sweep(scenario, moments=[Moment.SUSPENDED], roots=[tmp_path], check=False)
+    opened.pop().close()
+
+    leaked = report.outcomes[0].leaked
+    assert len(leaked) == 2
+    assert leaked[0].startswith("left behind: descriptor ")
+    assert leaked[1] == f"left behind: file {tmp_path / 'part'}"
 
 
 @virtual_time
