@@ -8,7 +8,8 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from bench.effort import Effort, UnavailableError
 from bench.figures import Figure, Result
@@ -20,26 +21,51 @@ from stagecall.worker.runtime import Runtime
 PATIENCE = 60.0
 TREE = "sleep 1000 & echo $!; sleep 1000 & echo $!; {detached} sleep 1000 & echo $!; echo $$; wait"
 """Four processes, which tell their numbers; the task's third child leaves for a session of its own."""
+STUBBORN = f"trap '' TERM; {TREE}"
+"""The same, deaf to SIGTERM, as what they start is too."""
 PROCESSES = 4
+GRACE = 0.5
+"""The seconds that stubborn tasks get between SIGTERM and SIGKILL."""
+
+Signal = Callable[[int], None]
+"""Ends the process group of that number."""
+
+KILLED = "a bare killpg of four processes"
 
 
 async def to_death(effort: Effort) -> Result:
     """Seconds from `abort` until all processes of a task are dead, one of them in a session of its own."""
+    return await _measure(effort, TREE, 5.0, _kill_group, KILLED)
+
+
+async def to_death_journaled(effort: Effort) -> Result:
+    """The same with a journal."""
+    return await _measure(effort, TREE, 5.0, _kill_group, KILLED, journal=True)
+
+
+async def to_forced_death(effort: Effort) -> Result:
+    """The same for a task that ignores SIGTERM and is killed after its grace."""
+    floor = f"killpg with SIGTERM and, {GRACE:g} s later, with SIGKILL"
+    return await _measure(effort, STUBBORN, GRACE, _kill_group_late, floor)
+
+
+async def _measure(
+    effort: Effort, tree: str, grace: float, bare: Signal, floor: str, *, journal: bool = False
+) -> Result:
     if not hasattr(os, "pidfd_open"):
         raise UnavailableError("the death of processes is seen through pidfds, which only Linux has")
-    async with runtime_of("process", SUCCESS) as runtime:
-        series = await take_turns({"run": lambda: _cancel(runtime), "bare": _kill}, effort.rounds)
-    return Result.of(
-        series["run"],
-        "a bare killpg of four processes",
-        series["bare"],
-        "s",
-        (Figure("processes", PROCESSES, ""),),
-    )
+    config = {"killGrace": grace}
+    async with runtime_of("process", SUCCESS, config, journal=journal) as runtime:
+        samples = {
+            "run": partial(_cancel, runtime, tree),
+            "bare": partial(_end, tree, bare),
+        }
+        series = await take_turns(samples, effort.rounds)
+    return Result.of(series["run"], floor, series["bare"], "s", (Figure("processes", PROCESSES, ""),))
 
 
-async def _cancel(runtime: Runtime) -> float:
-    run = runtime.new_run(definition({"command": ["/bin/sh", "-c", TREE.format(detached="setsid")]}))
+async def _cancel(runtime: Runtime, tree: str) -> float:
+    run = runtime.new_run(definition({"command": ["/bin/sh", "-c", tree.format(detached="setsid")]}))
     over = asyncio.create_task(run.wait())
     told = b""
     while told.count(b"\n") < PROCESSES:
@@ -56,18 +82,28 @@ async def _cancel(runtime: Runtime) -> float:
     return seconds
 
 
-async def _kill() -> float:
-    command = ["/bin/sh", "-c", TREE.format(detached="")]
+async def _end(tree: str, end: Signal) -> float:
+    command = ["/bin/sh", "-c", tree.format(detached="")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
     with process.stdout as output:
         watched = [os.pidfd_open(int(output.readline())) for _ in range(PROCESSES)]
     start = time.perf_counter()
-    os.killpg(process.pid, signal.SIGKILL)
+    await asyncio.to_thread(end, process.pid)
     await asyncio.to_thread(_wait, watched)
     seconds = time.perf_counter() - start
     process.wait()
     return seconds
+
+
+def _kill_group(group: int) -> None:
+    os.killpg(group, signal.SIGKILL)
+
+
+def _kill_group_late(group: int) -> None:
+    os.killpg(group, signal.SIGTERM)
+    time.sleep(GRACE)
+    os.killpg(group, signal.SIGKILL)
 
 
 def _wait(watched: Sequence[int]) -> None:

@@ -123,6 +123,20 @@ _ROWS = (
         target=Target("0.1", most=0.1),
     ),
     Row(
+        "cancel-ignored",
+        f"the same where the task ignores SIGTERM, with killGrace {cancel.GRACE:g}",
+        "s",
+        cancel.to_forced_death,
+        target=Target(f"{cancel.GRACE:g} + 0.1", most=cancel.GRACE + 0.1),
+    ),
+    Row(
+        "cancel-journal",
+        "the same as cancel, with a journal",
+        "s",
+        cancel.to_death_journaled,
+        target=Target("0.1", most=0.1),
+    ),
+    Row(
         "import",
         "import stagecall, beyond bare Python",
         "ms",

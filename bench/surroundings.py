@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from stagecall.lifecycle.journal import Journal
 from stagecall.plugins import Plugin
 from stagecall.specs.task import TaskDefinition
 from stagecall.worker.environment import LocalEnvironment
@@ -33,18 +34,24 @@ async def runtime_of(
     config: Mapping[str, Any] | None = None,
     *,
     in_memory: bool = False,
+    journal: bool = False,
 ) -> AsyncIterator[Runtime]:
     """Give a runtime whose temporary folders lie below a fresh one, which is removed in the end.
 
     With `in_memory` they lie in memory where that can be had: some disks take milliseconds to remove a folder.
+    With a `journal` that lies beside them.
     """
     below = MEMORY if in_memory and os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="stagecall-bench-", dir=below) as folder:
-        async with (
-            LocalEnvironment(root=Path(folder)) as environment,
-            await Runtime.create(engine, plugins, engine_config=config, environment=environment) as runtime,
-        ):
-            yield runtime
+        async with AsyncExitStack() as stack:
+            kept = (
+                await stack.enter_async_context(await Journal.open(Path(folder, "journal.db")))
+                if journal
+                else None
+            )
+            around = await stack.enter_async_context(LocalEnvironment(root=Path(folder), journal=kept))
+            making = Runtime.create(engine, plugins, engine_config=config, environment=around, journal=kept)
+            yield await stack.enter_async_context(await making)
 
 
 def definition(payload: Mapping[str, Any]) -> TaskDefinition:
