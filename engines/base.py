@@ -20,6 +20,7 @@ from ..lifecycle.errors import FeatureNotSupportedError
 
 if TYPE_CHECKING:
     from ..lifecycle.context import TaskContext
+    from ..lifecycle.journal.lease import Leasing
     from ..lifecycle.surroundings import Environment, Monitor
 
 Schema = Mapping[str, Mapping[str, Any]]
@@ -55,11 +56,16 @@ class ByteStream(ByteReader, ByteWriter, Protocol):
 
 @attrs.frozen
 class EngineOptions:
-    """What an engine is created with; wrapped, so that more can be added without breaking engines."""
+    """What an engine is created with; wrapped, so that more can be added without breaking engines.
+
+    `journal` leases what the engine itself holds outside of the process, None where there is none; what it holds for a
+    run is leased through the run's context.
+    """
 
     environment: Environment
     monitor: Monitor
     config: Mapping[str, Any] = attrs.field(factory=dict)
+    journal: Leasing | None = None
 
 
 @attrs.frozen

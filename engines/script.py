@@ -109,7 +109,7 @@ class ScriptProvider(EngineProvider):
             check_command(config.command)
         except (SchemaError, MalformedPayloadError) as error:
             raise ConfigurationError(f"the engine script cannot be configured so: {error}") from error
-        return ScriptEngine(config, await Setup.make(config, options.monitor))
+        return ScriptEngine(config, await Setup.make(config, options))
 
     def config_schema(self) -> Schema:
         """Return the schema of the configuration."""

@@ -124,7 +124,7 @@ class Runtime:
                 journal = await created.enter_async_context(await opening)
             if environment is None:
                 environment = await created.enter_async_context(LocalEnvironment(journal=journal))
-            built = await _engine(engine, engine_config or {}, environment)
+            built = await _engine(engine, engine_config or {}, environment, journal)
             if isinstance(engine, str):
                 created.push_async_callback(built.dispose)
             manager = await _manager(DEFAULT_PLUGINS if plugins is None else plugins, built, environment)
@@ -237,7 +237,9 @@ def run_task_sync(task: TaskDefinition | Mapping[str, Any], **options: Any) -> R
     return asyncio.run(run_task(task, **options))
 
 
-async def _engine(engine: str | Engine, config: Mapping[str, Any], environment: Environment) -> Engine:
+async def _engine(
+    engine: str | Engine, config: Mapping[str, Any], environment: Environment, journal: Journal | None
+) -> Engine:
     if isinstance(engine, Engine):
         if config:
             raise ConfigurationError("engine_config is for engines given by name; this one exists already")
@@ -248,7 +250,8 @@ async def _engine(engine: str | Engine, config: Mapping[str, Any], environment: 
     )
     if violations:
         raise ConfigurationError("; ".join(map(str, violations)))
-    made = provider.new_engine(EngineOptions(environment, environment.monitor.bind(engine=engine), config))
+    monitor = environment.monitor.bind(engine=engine)
+    made = provider.new_engine(EngineOptions(environment, monitor, config, journal))
     return await made if inspect.isawaitable(made) else made
 
 

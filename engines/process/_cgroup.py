@@ -8,12 +8,13 @@ import itertools
 import os
 import secrets
 import signal
+from typing import TYPE_CHECKING
 
 import attrs
 
 from ...lifecycle.errors import FatalInternalError, NonFatalInternalError
 from ._cgroup_tree import PREFIX, ControlGroup
-from ._leases import CGROUP, UNLEASED, Hold, Leases
+from ._leases import CGROUP, Hold
 from ._procfs import look, numbers
 from ._thread import in_reserved_thread, in_thread
 from .child import Child, Exit
@@ -21,6 +22,9 @@ from .config import ContainmentKind
 from .containment import KILL_SECONDS, Cell, Containment, ended
 from .limits import limit
 from .spawn import Outputs, Program, Started, start_gated
+
+if TYPE_CHECKING:
+    from ...lifecycle.journal.lease import Leasing
 
 _PR_GET_CHILD_SUBREAPER = 37
 
@@ -39,7 +43,7 @@ class CgroupContainment(Containment):
         """Return the containment below the control group of this process. Raises: UnavailableError."""
         return cls(ControlGroup.own())
 
-    def new_cell(self, leases: Leases) -> CgroupCell:
+    def new_cell(self, leases: Leasing | None) -> CgroupCell:
         """Return a cell for one command; its group is made when it is started."""
         group = self._own.below(f"{PREFIX}{secrets.token_hex(8)}")
         return CgroupCell(group, self._adopts, Hold(leases))
@@ -85,7 +89,7 @@ class CgroupCell(Cell):
     def nested(self) -> CgroupCell:
         """Return a cell whose group lies within this one, and goes with it."""
         group = self._group.below(f"shell-{next(self._numbers)}")
-        return CgroupCell(group, self._adopts, Hold(UNLEASED))
+        return CgroupCell(group, self._adopts, Hold(None))
 
     def _launch(self, program: Program, outputs: Outputs) -> None:
         try:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from typing import TYPE_CHECKING
 
 import attrs
 
 from ._attribution import VARIABLE, new_marker
-from ._leases import GROUP, Hold, Leases
+from ._leases import GROUP, Hold
 from ._procfs import look
 from .child import Child, Exit
 from .config import ContainmentKind
 from .containment import Cell, Containment, ended
 from .limits import limit
 from .spawn import Outputs, Program, Started, start_directly, start_gated
+
+if TYPE_CHECKING:
+    from ...lifecycle.journal.lease import Leasing
 
 PROVABLE = hasattr(os, "pidfd_open")
 """Whether this system can tell later that a process is still the same: without that nobody could undo a lease."""
@@ -26,26 +30,22 @@ class GroupContainment(Containment):
 
     kind = ContainmentKind.NONE
 
-    def new_cell(self, leases: Leases) -> GroupCell:
+    def new_cell(self, leases: Leasing | None) -> GroupCell:
         """Return a cell for one command."""
-        return GroupCell(leases)
+        return GroupCell(Hold(leases if PROVABLE else None))
 
 
 @attrs.define(eq=False)
 class GroupCell(Cell):
     """One process group. It is started on the loop, without a thread: that takes half a millisecond."""
 
-    _leases: Leases
-    _hold: Hold = attrs.field(init=False)
+    _hold: Hold
     _child: Child = attrs.field(init=False)
     exited: asyncio.Future[Exit] = attrs.field(init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self._hold = Hold(self._leases)
-
     async def start(self, program: Program, outputs: Outputs) -> int | None:
         """Start the program, directly where it needs no gate."""
-        leased = self._leases.journaled and PROVABLE
+        leased = self._hold.leases is not None
         if not leased and not program.limits and program.terminal is None:
             started = start_directly(program, outputs)
             self._watch(started)
@@ -79,7 +79,7 @@ class GroupCell(Cell):
 
     def nested(self) -> GroupCell:
         """Return a cell for another group, with a lease of its own."""
-        return GroupCell(self._leases)
+        return GroupCell(Hold(self._hold.leases))
 
     def _watch(self, started: Started) -> None:
         self._child = Child(started.pid, _kill_rest)

@@ -10,12 +10,13 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from ...lifecycle.errors import FatalInternalError, NonFatalInternalError
 from ._attribution import VARIABLE, Attribution, entry, new_marker
-from ._leases import MARKER, UNLEASED, Hold, Leases
+from ._leases import MARKER, Hold
 from ._procfs import look
 from ._thread import in_reserved_thread, in_thread
 from .child import Child, Exit
@@ -23,6 +24,9 @@ from .config import ContainmentKind
 from .containment import KILL_SECONDS, Cell, Containment, UnavailableError, ended
 from .limits import limit
 from .spawn import Outputs, Program, Started, start_gated
+
+if TYPE_CHECKING:
+    from ...lifecycle.journal.lease import Leasing
 
 START_SECONDS = 30.0
 """How long a supervisor may take to start its command."""
@@ -41,7 +45,7 @@ class MarkerContainment(Containment):
         if not sys.executable:
             raise UnavailableError("the path of this Python is unknown")
 
-    def new_cell(self, leases: Leases) -> MarkerCell:
+    def new_cell(self, leases: Leasing | None) -> MarkerCell:
         """Return a cell for one command, with a marker that nobody can guess."""
         return MarkerCell(new_marker(), Hold(leases))
 
@@ -98,7 +102,7 @@ class MarkerCell(Cell):
 
     def nested(self) -> MarkerCell:
         """Return a cell whose processes bear the marker of this one too, so that its lease holds for them."""
-        return MarkerCell(f"{self._marker}.{next(self._numbers)}", Hold(UNLEASED))
+        return MarkerCell(f"{self._marker}.{next(self._numbers)}", Hold(None))
 
     def _launch(self, program: Program, outputs: Outputs) -> None:
         self._reports, reporting = os.pipe()

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ...lifecycle.errors import ConfigurationError, LifecycleError
-from ..base import SandboxBuilder
+from ..base import EngineOptions, SandboxBuilder
 from ..errors import NamingConflictError
-from ._leases import UNLEASED
 from .config import ProcessConfig
 from .containment import Containment, choose
 from .environment import base_environment, check_variable
@@ -25,7 +24,6 @@ from .workspace import Workspace
 
 if TYPE_CHECKING:
     from ...lifecycle.context import TaskContext
-    from ...lifecycle.surroundings import Monitor
 
 PIPE_BYTES = 1_048_576
 """The size of the pipe that a task's output goes through: the most a user who is not root may ask for."""
@@ -40,11 +38,14 @@ class Setup:
     environment: Mapping[str, str]
 
     @classmethod
-    async def make(cls, config: ProcessConfig, monitor: Monitor) -> Setup:
-        """Return what a configuration asks for, its containment tried out. Raises: ConfigurationError."""
+    async def make(cls, config: ProcessConfig, options: EngineOptions) -> Setup:
+        """Return what a configuration asks for, its containment tried out.
+
+        Raises: ConfigurationError, JournalError.
+        """
         if config.limits and not hasattr(resource, "prlimit"):
             raise ConfigurationError("limits: this system cannot limit another process, which needs Linux")
-        containment = await choose(config.containment, monitor)
+        containment = await choose(config.containment, options.monitor, options.journal)
         return cls(config, containment, base_environment(config.inherit_environment))
 
 
@@ -100,7 +101,7 @@ class ProcessSandboxBuilder(SandboxBuilder):
 
     async def _start(self, workspace: Workspace) -> ProcessSandbox:
         program = self._program(workspace)
-        cell = self._setup.containment.new_cell(UNLEASED)
+        cell = self._setup.containment.new_cell(self._context if self._context.journaled else None)
         read_end, write_end = os.pipe()
         try:
             _widen(read_end)

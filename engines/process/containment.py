@@ -19,13 +19,13 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, ClassVar
 
-from ...lifecycle.errors import ConfigurationError, FatalInternalError, StagecallError
-from ._leases import UNLEASED, Leases
+from ...lifecycle.errors import ConfigurationError, FatalInternalError, JournalError, StagecallError
 from .child import Exit
 from .config import ContainmentKind
 from .spawn import SHELL, Outputs, Program
 
 if TYPE_CHECKING:
+    from ...lifecycle.journal.lease import Leasing
     from ...lifecycle.surroundings import Monitor
 
 KILL_SECONDS = 10.0
@@ -70,18 +70,21 @@ class Containment(abc.ABC):
     kind: ClassVar[ContainmentKind]
 
     @abc.abstractmethod
-    def new_cell(self, leases: Leases) -> Cell:
-        """Return a cell for one command, on the loop that will run it; `leases` journals what it acquires."""
+    def new_cell(self, leases: Leasing | None) -> Cell:
+        """Return a cell for one command, on the loop that will run it.
+
+        With `leases` the cell leases what would outlive the worker, before it acquires it.
+        """
 
 
 class UnavailableError(Exception):
     """This way to hold processes together cannot be had here; the message says why."""
 
 
-async def choose(kind: ContainmentKind, monitor: Monitor, leases: Leases = UNLEASED) -> Containment:
+async def choose(kind: ContainmentKind, monitor: Monitor, leases: Leasing | None = None) -> Containment:
     """Return the containment of a kind; `auto` is the first that holds a trial command.
 
-    Raises: ConfigurationError if what was asked for cannot be had.
+    Raises: ConfigurationError if what was asked for cannot be had; JournalError.
     """
     kinds = [way for way in ContainmentKind if way is not ContainmentKind.AUTO]
     reasons: list[str] = []
@@ -98,8 +101,8 @@ async def choose(kind: ContainmentKind, monitor: Monitor, leases: Leases = UNLEA
     raise ConfigurationError(f"tasks cannot be contained as configured: {'; '.join(reasons)}")
 
 
-async def try_out(containment: Containment, leases: Leases = UNLEASED) -> None:
-    """Let a command run in a cell from start to end. Raises: UnavailableError."""
+async def try_out(containment: Containment, leases: Leasing | None = None) -> None:
+    """Let a command run in a cell from start to end. Raises: UnavailableError, JournalError."""
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     cell = containment.new_cell(leases)
     try:
@@ -108,6 +111,8 @@ async def try_out(containment: Containment, leases: Leases = UNLEASED) -> None:
         await cell.clear()
         if not (exit := cell.exited.result()).success:
             raise UnavailableError(f"a trial command {exit}")
+    except JournalError:
+        raise  # which says nothing about the containment
     except (OSError, StagecallError) as error:
         raise UnavailableError(str(error)) from error
     finally:

@@ -63,8 +63,8 @@ class ProcessProvider(EngineProvider):
     """Creates engines that run commands; see `CONFIG_SCHEMA` for their configuration."""
 
     async def new_engine(self, options: EngineOptions) -> ProcessEngine:
-        """Return an engine, once its containment was tried. Raises: ConfigurationError."""
-        return ProcessEngine(await Setup.make(structure(ProcessConfig, options.config), options.monitor))
+        """Return an engine, once its containment was tried. Raises: ConfigurationError, JournalError."""
+        return ProcessEngine(await Setup.make(structure(ProcessConfig, options.config), options))
 
     def config_schema(self) -> Schema:
         """Return the schema of the configuration."""

@@ -12,9 +12,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -26,16 +25,11 @@ from ._procfs import Process, boot_id, look, numbers, send
 from ._thread import in_reserved_thread
 from .containment import KILL_SECONDS
 
+if TYPE_CHECKING:
+    from ...lifecycle.journal.lease import Lease
+
 _FOLDER = re.compile(rf"/(.*/)?{re.escape(PREFIX)}[0-9a-f]{{16}}")
 _MARKER = re.compile(r"[0-9a-f]{32}")
-
-
-class Lease(Protocol):
-    """What an undo is given."""
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        """What was recorded when the lease was taken."""
 
 
 async def undo_cgroup(lease: Lease) -> None:

@@ -14,8 +14,9 @@ from stagecall.engines.process._marker import MarkerContainment
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.process.containment import Cell, Containment
 from stagecall.engines.process.spawn import Outputs, Program
+from stagecall.lifecycle.journal.lease import Lease
 
-from .process_support import Lease, Leases, alive, until
+from .process_support import Leases, alive, until
 
 CONTAINMENTS: dict[ContainmentKind, Callable[[], Containment]] = {
     ContainmentKind.CGROUP: CgroupContainment.here,
@@ -41,10 +42,11 @@ class Commands:
     folder: Path
     kind: ContainmentKind
     leases: Leases = attrs.field(factory=Leases)
+    journaled: bool = True
     cells: list[Cell] = attrs.field(factory=list)
 
     def cell(self) -> Cell:
-        return CONTAINMENTS[self.kind]().new_cell(self.leases)
+        return CONTAINMENTS[self.kind]().new_cell(self.leases if self.journaled else None)
 
     def program(self, script: str, *arguments: str, **changes: Any) -> Program:
         command = ("/bin/sh", "-c", script, "script", str(self.folder), *arguments)

@@ -20,6 +20,7 @@ from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.process.containment import UnavailableError, try_out
 from stagecall.engines.process.sandbox import ProcessSandbox
 from stagecall.lifecycle.context import TaskContext
+from stagecall.lifecycle.journal.lease import Lease
 from stagecall.lifecycle.leasing import Unleased
 from stagecall.lifecycle.log import TaskLog
 from stagecall.lifecycle.surroundings import Artifact, Monitor
@@ -234,25 +235,16 @@ async def no_cgroup() -> str:
     return ""
 
 
-@attrs.frozen
-class Lease:
-    """A lease as a journal would give it out."""
-
-    kind: str
-    data: Mapping[str, Any]
-
-
 @attrs.define
 class Leases:
     """A journal in memory: `calls` tells what was asked; `before` runs before a lease is durable."""
 
-    journaled: bool = True
     calls: list[str] = attrs.field(factory=list)
     open: list[Lease] = attrs.field(factory=list)
     before: Callable[[Lease], Coroutine[Any, Any, None]] | None = None
 
     async def lease(self, kind: str, /, **data: Any) -> Lease:
-        lease = Lease(kind, data)
+        lease = Lease(len(self.calls) + 1, kind, data)
         if self.before is not None:
             await self.before(lease)
         self.calls.append(f"lease {kind}")

@@ -11,7 +11,11 @@ from stagecall.engines.process._cgroup_tree import ControlGroup
 from stagecall.engines.process.child import Child
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.process.spawn import Program
-from stagecall.lifecycle.errors import FatalInternalError, MalformedPayloadError
+from stagecall.lifecycle.errors import FatalInternalError, JournalError, MalformedPayloadError
+from stagecall.lifecycle.journal import Journal
+from stagecall.specs.trace import Kind
+from stagecall.worker.environment import LocalEnvironment
+from stagecall.worker.runtime import Runtime
 
 from .leased_support import KIND_OF_LEASE, commands, made
 from .process_support import ALL_KINDS, CONTAINED, RecordingMonitor, alive, no_cgroup, until
@@ -150,7 +154,7 @@ async def test_what_cannot_be_killed_stays_leased(leased, kind, monkeypatch):
 @pytest.mark.parametrize("kind", ALL_KINDS)
 async def test_without_a_journal_nobody_is_asked(leased, kind):
     """A worker that keeps no journal takes no lease, and gives none back."""
-    leased.leases.journaled = False
+    leased.journaled = False
 
     cell = await leased.running(": >ready; sleep 1000")
     leased.cells.remove(cell)
@@ -178,7 +182,7 @@ async def test_only_a_journal_costs_a_task_without_containment_its_direct_start(
 
     monkeypatch.setattr(_group, "start_directly", spied("direct", spawn.start_directly))
     monkeypatch.setattr(_group, "start_gated", spied("gated", spawn.start_gated))
-    leased.leases.journaled = journaled
+    leased.journaled = journaled
 
     await leased.running(": >ready; sleep 1000")
 
@@ -222,3 +226,45 @@ async def test_a_containment_is_tried_out_under_a_lease_as_well(leased, kind):
     await containment.choose(kind, RecordingMonitor(), leased.leases)
 
     assert leased.leases.calls == [f"lease {KIND_OF_LEASE[kind]}", f"release {KIND_OF_LEASE[kind]}"]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+async def test_a_run_with_a_journal_leases_its_sandbox(tmp_path, leased, kind):
+    """The trace has the lease before the sandbox is started, and its release before there is a result."""
+    (tmp_path / "temporary").mkdir()
+    async with (
+        await Journal.open(tmp_path / "journal.db") as journal,
+        LocalEnvironment(root=tmp_path / "temporary", journal=journal) as environment,
+        await Runtime.create(
+            "process",
+            {"success": {}},
+            engine_config={"containment": kind.value},
+            environment=environment,
+            journal=journal,
+        ) as runtime,
+    ):
+        run = runtime.new_run({"payload": {"command": ["/bin/true"]}})
+
+        resolution = await run.wait()
+
+    told = [(event.stage, event.kind, event.get("what")) for event in run.trace.of(Kind.LEASE, Kind.RELEASE)]
+    assert resolution.success
+    assert told == [
+        ("pending", Kind.LEASE, "folder"),
+        ("start", Kind.LEASE, KIND_OF_LEASE[kind]),
+        ("waiting", Kind.RELEASE, None),
+        ("dispose", Kind.RELEASE, None),
+    ]
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+async def test_a_journal_that_fails_says_nothing_about_containment(leased, kind):
+    """An engine does not fall back to a weaker containment because the journal's disk is full."""
+
+    async def before(lease):
+        raise JournalError("the disk is full")
+
+    leased.leases.before = before
+
+    with pytest.raises(JournalError, match="the disk is full"):
+        await containment.choose(ContainmentKind.AUTO, RecordingMonitor(), leased.leases)

@@ -16,9 +16,10 @@ from stagecall.engines.process._cgroup_tree import ControlGroup
 from stagecall.engines.process._procfs import Process, boot_id, look, numbers
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.lifecycle.errors import NonFatalInternalError
+from stagecall.lifecycle.journal.lease import Lease
 
 from .leased_support import KIND_OF_LEASE, commands, made
-from .process_support import ALL_KINDS, CONTAINED, PYTHON, Lease, alive, no_cgroup, stranger, until
+from .process_support import ALL_KINDS, CONTAINED, PYTHON, alive, no_cgroup, stranger, until
 from .test_process_containment import DAEMON, HOSTILE
 
 UNDOS = {
@@ -178,7 +179,7 @@ def group(tmp_path):
         found = look(process.pid)
         assert found is not None
         data = {"pid": found.pid, "start_time": found.start, "marker": marker, "boot_id": boot_id()}
-        return process, Lease("process.group", data)
+        return process, Lease(1, "process.group", data)
 
     yield start
     for process in groups:
@@ -320,7 +321,7 @@ async def test_a_lease_that_is_none_of_the_engines_kills_nothing(kind, field, va
     with pytest.raises(
         NonFatalInternalError, match=f"'{kind}' cannot have the {field} .*: nothing was killed"
     ):
-        await undone(Lease(kind, data), **{field: value})
+        await undone(Lease(1, kind, data), **{field: value})
 
 
 async def test_a_folder_that_is_no_control_group_is_left_alone(tmp_path):
@@ -330,6 +331,6 @@ async def test_a_folder_that_is_no_control_group_is_left_alone(tmp_path):
     data = {"folder": str(folder), "name": f"/{folder.name}", "boot_id": boot_id()}
 
     with pytest.raises(NonFatalInternalError, match="is no control group, and was left alone"):
-        await undone(Lease("process.cgroup", data))
+        await undone(Lease(1, "process.cgroup", data))
 
     assert folder.is_dir()
