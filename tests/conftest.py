@@ -75,6 +75,31 @@ def need() -> Callable[..., str]:
 
 
 @pytest.fixture
+def closing_line(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """`closing_line(text)` has a line written when the whole session ends, also one that was spread over workers."""
+
+    def write(text: str) -> None:
+        record_property("closing line", text)
+
+    return write
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write what tests have counted."""
+    lines = {
+        str(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == "closing line" and report.when == "call"
+    }
+    if lines:
+        terminalreporter.section("what was counted")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
 def make_run(tmp_path: Path) -> Iterator[Bench]:
     """`make_run(plugin, ...)` is a run of these plugins on a scripted engine, ready to be waited for.
 
