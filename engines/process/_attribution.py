@@ -19,13 +19,15 @@ from functools import partial
 
 import attrs
 
-from ._procfs import Key, Process, look, numbers, read, send
+from ._procfs import Key, Process, has_program, look, numbers, read, send
 
 VARIABLE = "STAGECALL_SANDBOX"
 """The variable that bears the marker, in the environment of a command and of what it starts."""
 STOP_ROUNDS = 20
 """How often all processes are looked at for some to stop, before those that were stopped are killed."""
 PAUSE_SECONDS = 0.002
+EXEC_SECONDS = 1.0
+"""How long a process may take between two programs, on a busy host."""
 
 
 def new_marker() -> str:
@@ -44,8 +46,23 @@ def entry(marker: str) -> bytes:
 
 def bears(pid: int, marker: bytes) -> bool:
     """Whether a process has a marker's entry in its environment, or that of a shell beside the command."""
-    entries = read(pid, "environ").split(b"\0")
+    entries = _environment(pid).split(b"\0")
     return any(entry == marker or entry.startswith(marker + b".") for entry in entries)
+
+
+def _environment(pid: int) -> bytes:
+    """Return a process's environment; while it executes another program the kernel shows none for a moment."""
+    if environment := read(pid, "environ"):
+        return environment
+    deadline = time.monotonic() + EXEC_SECONDS
+    while _executes(pid) and time.monotonic() < deadline:
+        time.sleep(PAUSE_SECONDS)
+    return read(pid, "environ")
+
+
+def _executes(pid: int) -> bool:
+    """Whether a process shows no command line either, and yet is none of the kernel's own."""
+    return not read(pid, "cmdline") and has_program(pid)
 
 
 class _Why(enum.Enum):

@@ -70,6 +70,19 @@ def read(pid: int, name: str) -> bytes:
         return b""
 
 
+def has_program(pid: int) -> bool:
+    """Return whether a process runs a program, as all do but the kernel's own; False if it is not ours to know.
+
+    >>> has_program(os.getpid())
+    True
+    """
+    try:
+        os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return False
+    return True
+
+
 @cache
 def boot_id() -> str:
     """Return what tells this boot of the host from all others; numbers and starts of processes hold for one."""

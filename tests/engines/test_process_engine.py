@@ -26,7 +26,7 @@ from stagecall.lifecycle.errors import (
 from stagecall.lifecycle.log import TaskLog
 from stagecall.specs.schemas import MergedSchema
 
-from .process_support import ALL_KINDS, PYTHON, House, descriptors, zombies
+from .process_support import ALL_KINDS, PYTHON, House, descriptors, until, zombies
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
@@ -337,6 +337,7 @@ async def test_the_gate_does_not_obey_the_tasks_variables(tmp_path):
     program = Program(("/bin/true",), "/bin/true", str(tmp_path), environment)
     started = start_gated(program, Outputs(1, 2))
 
+    await until(lambda: read(started.pid, "environ"), "the trampoline")  # while it executes it shows none
     waiting = read(started.pid, "environ")
 
     started.close()

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from stagecall.engines.process import _attribution, undo
 from stagecall.engines.process._cgroup_tree import ControlGroup
-from stagecall.engines.process._procfs import Process, boot_id, look, numbers
+from stagecall.engines.process._procfs import Process, boot_id, look, numbers, read
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.lifecycle.errors import NonFatalInternalError
 from stagecall.lifecycle.journal.lease import Lease
@@ -250,6 +251,25 @@ for _ in range(8):
 def of_group(pid: int) -> list[Process]:
     found = (look(number) for number in numbers())
     return [process for process in found if process and process.alive and process.group == pid]
+
+
+@pytest.mark.parametrize("kind", [ContainmentKind.MARKER])
+async def test_a_process_between_two_programs_is_not_overlooked(leased, kind, monkeypatch):
+    """While a process executes another program the kernel shows neither its environment nor its command line."""
+    await leased.running("trap '' TERM; : >ready; sleep 1000")
+    (lease,) = leased.leases.open
+    marker = _attribution.entry(lease.data["marker"])
+    task = [pid for pid in numbers() if _attribution.bears(pid, marker)]
+    shown_from = time.monotonic() + 0.05
+
+    def read_nothing_at_first(pid, name):
+        return b"" if pid in task and time.monotonic() < shown_from else read(pid, name)
+
+    monkeypatch.setattr(_attribution, "read", read_nothing_at_first)
+
+    await undone(lease)
+
+    assert alive(leased.folder) == []
 
 
 @pytest.mark.parametrize("kind", ALL_KINDS)
