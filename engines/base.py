@@ -109,7 +109,7 @@ class Volume(abc.ABC):
 
     @abc.abstractmethod
     async def dispose(self) -> None:
-        """Remove the volume and what it holds."""
+        """Remove the volume and what it holds, when no run uses it any more. Disposing again does nothing."""
 
 
 class VolumeBuilder(abc.ABC):
@@ -148,7 +148,7 @@ class Shell(abc.ABC):
 
     @abc.abstractmethod
     async def abort(self) -> None:
-        """Kill the shell; `wait` then raises ShellAbortedError.
+        """Kill the shell; `wait` then raises ShellAbortedError, and its streams end.
 
         Raises: ShellTerminatedError if it had ended.
         """
@@ -187,7 +187,7 @@ class ResultSet(abc.ABC):
         raise FeatureNotSupportedError("this engine does not archive sandboxes")
 
     async def dispose(self) -> None:
-        """Remove what the result set holds."""
+        """Remove what the result set holds. Disposing again does nothing."""
 
 
 class Sandbox(abc.ABC):
@@ -231,16 +231,16 @@ class Sandbox(abc.ABC):
     async def abort(self) -> None:
         """End the task and drop its result: `wait_for_result` then raises SandboxAbortedError.
 
-        Returns once nothing of it runs any more; everything it held is released. If this is cancelled somebody is
-        in a hurry: the task gets no more time to end by itself.
+        Returns once nothing of it runs any more; everything it held is released. Aborting again does nothing. If
+        this is cancelled somebody is in a hurry: the task gets no more time to end by itself.
 
         Raises: SandboxTerminatedError if it had ended.
         """
 
     async def dispose(self) -> None:
-        """Release what outlives the result.
+        """Release what outlives the result, after the result set was disposed or the sandbox aborted.
 
-        Called once, after the result set was disposed or the sandbox aborted.
+        Disposing again does nothing.
         """
 
 
@@ -251,7 +251,7 @@ class SandboxBuilder(abc.ABC):
     """
 
     async def set_environment_variable(self, name: str, value: str) -> None:
-        """Set a variable of the task's environment.
+        """Set a variable of the task's environment, which has none of the worker's own that nobody asked for.
 
         Raises: NamingConflictError; MalformedPayloadError for a name that cannot be.
         """

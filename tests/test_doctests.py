@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from stagecall.engines.registry import ENGINES
+from stagecall.plugins.registry import PLUGINS
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -23,6 +26,13 @@ def reader_folder(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples" / "thirdparty_plugin" / "src")
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """What an example registers is known to that example only."""
+    for registry in (ENGINES, PLUGINS):
+        monkeypatch.setattr(registry, "_registered", dict(registry._registered))
 
 
 @pytest.fixture

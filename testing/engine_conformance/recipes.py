@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar
 
 import attrs
 
 from ...engines.base import Engine, EngineOptions
-from ..conformance import Conformance
+from ..conformance import Conformance, skip_reason
 from .rig import Rig, rig_of
 
 Payload = Mapping[str, Any]
@@ -127,6 +127,21 @@ class EngineRecipes(Conformance):
     def drive(self, check: Coroutine[Any, Any, None]) -> None:
         """Run a check to its end, on a loop of its own; each rig that it makes is bounded by itself."""
         asyncio.run(check)
+
+    @classmethod
+    def failures(cls, checks: Iterable[str] | None = None) -> dict[str, Exception]:
+        """Run checks without pytest, all by default; return those that the engine fails, each with its error.
+
+        Those that need what is not in `capabilities` are left out. Not for use beside a running loop.
+        """
+        failed: dict[str, Exception] = {}
+        for check in sorted(cls.kit_checks) if checks is None else checks:
+            if skip_reason(cls, check) is None:
+                try:
+                    getattr(cls(), check)()
+                except Exception as error:
+                    failed[check] = error
+        return failed
 
     def _missing(self, recipe: str) -> NotImplementedError:
         return NotImplementedError(

@@ -1,15 +1,13 @@
 """Each check of the engine kit rejects an engine that is broken in the way it is there for, and no other check does."""
 
 import os
-from collections.abc import Iterable
 
 import hypothesis
 import pytest
 
 from stagecall.engines.mock import provider
-from stagecall.testing.conformance import skip_reason
 from stagecall.testing.engine_conformance import EngineConformance, MockRecipes
-from stagecall.testing.mutants.engines import MUTANTS, EngineMutant, clean_up
+from stagecall.testing.mutants.engines import MUTANTS, clean_up
 from stagecall.testing.mutants.engines.layers import layered
 
 CHECKS = sorted(EngineConformance.kit_checks)
@@ -36,19 +34,6 @@ def first_example_will_do():
     hypothesis.settings.load_profile(usual)
 
 
-def rejections(mutant: EngineMutant, checks: Iterable[str]) -> dict[str, str]:
-    """Put a mutant to some checks; return those that reject it, each with what it says."""
-    test = mutant.put_to()
-    found = {}
-    for check in checks:
-        if skip_reason(test, check) is None:
-            try:
-                getattr(test(), check)()
-            except Exception as error:
-                found[check] = f"{type(error).__name__}: {error}"
-    return found
-
-
 def beside(check: str) -> list[str]:
     """The other checks that a mutant is put to: all in CI, those of the same group elsewhere."""
     if os.environ.get("STAGECALL_CI"):
@@ -60,7 +45,7 @@ def beside(check: str) -> list[str]:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_mutant_is_rejected_by_its_check_alone(mutant):
     """The named check fails, and every other one passes: so it sees this defect, and takes nothing else for it."""
-    rejected = rejections(mutant, [mutant.rejected_by, *beside(mutant.rejected_by)])
+    rejected = mutant.put_to().failures([mutant.rejected_by, *beside(mutant.rejected_by)])
 
     assert list(rejected) == [mutant.rejected_by], rejected
 

@@ -32,7 +32,7 @@ class EngineMutant(Mutant):
 
     def put_to(
         self, kit: type[Conformance] = EngineConformance, fixture: str = "engine_factory"
-    ) -> type[Conformance]:
+    ) -> type[MockRecipes]:
         """Return a test class that puts the mutant to the kit."""
 
         def engine_factory(recipes: MockRecipes, options: EngineOptions) -> Any:
