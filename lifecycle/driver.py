@@ -230,7 +230,7 @@ class Run(Standing, LeasingRun, Duties):
 
     def _let_go(self) -> None:
         self._over = True
-        if self._joined is not None:
+        if self._joined is not None and not self.loop.is_closed():
             self._joined.set_result(None)
 
     async def _drive(self) -> None:

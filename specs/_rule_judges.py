@@ -173,7 +173,12 @@ def _resolution(reading: Reading, place: int) -> tuple[str, str | None]:
     if errors:
         return "exception", max(errors, key=_severity).get("reason")
     judging = {stage.hook for stage in reading.lifecycle.stages if stage.combine is Combine.ALL}
-    failed = any(call.value is False for call in reading.hooks if call.name in judging)
+    verdicts = [
+        call
+        for call in reading.hooks
+        if call.name in judging and call.ended is not None and call.ended < place
+    ]
+    failed = any(call.value is False for call in verdicts)
     return "failed" if failed else "completed", None
 
 

@@ -44,7 +44,12 @@ def lint(lifecycle: Lifecycle) -> list[Finding]:
     if not findings:  # the checks of the graph take for granted that every name leads to one stage
         findings += [*_unreachable(lifecycle), *_traps(lifecycle), *_final(lifecycle)]
     if not findings:  # and these that there is one way to the end
-        findings += [*_exception_edges(lifecycle), *_log(lifecycle)]
+        findings += [
+            *_exception_edges(lifecycle),
+            *_log(lifecycle),
+            *_verdicts(lifecycle),
+            *_early(lifecycle),
+        ]
     return findings
 
 
@@ -182,6 +187,24 @@ def _exception_edges(lifecycle: Lifecycle) -> Iterator[Finding]:
 def _log(lifecycle: Lifecycle) -> Iterator[Finding]:
     if not any(lifecycle[name].action == "close_log" for name in lifecycle.main_path):
         yield Finding("log", None, "a stage on the main path must have the action 'close_log'")
+
+
+def _verdicts(lifecycle: Lifecycle) -> Iterator[Finding]:
+    for name in _tail(lifecycle) if len(lifecycle.exception_stages) == 1 else ():
+        if lifecycle[name].combine is Combine.ALL:
+            yield Finding(
+                "verdict", name, "judges the task when the outcome is final; combine must be nothing"
+            )
+
+
+def _early(lifecycle: Lifecycle) -> Iterator[Finding]:
+    path = [lifecycle[name] for name in lifecycle.main_path]
+    place = next((place for place, stage in enumerate(path) if stage.action == "prepare"), 0)
+    for stage in path[:place]:
+        if stage.hook is not None:
+            yield Finding(
+                "early-hook", stage.name, "comes before 'prepare' has created any plugin to have a hook"
+            )
 
 
 def _tail(lifecycle: Lifecycle) -> tuple[str, ...]:

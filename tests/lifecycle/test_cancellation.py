@@ -1,6 +1,7 @@
 """Abort and cancellation, whenever they come: dispose runs, nothing stays behind, every wait is bounded."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 import textwrap
@@ -186,6 +187,28 @@ async def test_all_tasks_of_the_loop_are_cancelled(make_run, where):
 
     assert_shut_down(where, run, recorder, engine)
     assert_alone()
+
+
+def test_run_whose_loop_is_closed_ends_in_silence(make_run, monkeypatch):
+    """A program that closes its loop over a run, although somebody has joined it, hears no more of it."""
+    problems: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", problems.append)
+    make_run.broken_on_purpose = True
+    run = make_run(engine=ScriptedEngine(holds=True))
+    loop = asyncio.new_event_loop()
+    waiters = [loop.create_task(run.wait()) for _ in range(2)]
+    loop.run_until_complete(asyncio.sleep(0.01))
+    before = run.stage
+
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # as a program that ends in a hurry
+    loop.close()
+    make_run.runs.clear()
+    del run, waiters, task
+    gc.collect()
+
+    assert before == "waiting"
+    assert problems == []
 
 
 @pytest.mark.parametrize("turns", range(1, 30))

@@ -143,6 +143,18 @@ UNSOUND: dict[str, tuple[Lifecycle, str, str | None, str]] = {
     ),
     "no exception edge": (table(build=NO_EDGES), "no-exception-edge", "build", "add onException"),
     "no report": (table(resolved={"action": None}), "report", None, "must have the action 'report'"),
+    "a verdict on what is final": (
+        table(exception={"combine": Combine.ALL}),
+        "verdict",
+        "exception",
+        "combine must be nothing",
+    ),
+    "a hook before there is any plugin": (
+        TASK_RUN.insert(Stage("claim", hook="claimed"), after="pending"),
+        "early-hook",
+        "claim",
+        "before 'prepare' has created any plugin",
+    ),
     "a log that is never closed": (
         table(finished={"action": None}),
         "log",

@@ -120,6 +120,36 @@ async def test_cancelled_hook_leaves_run_on_loop(make_run):
     assert loop.time() == 1 + 5
 
 
+async def test_coroutine_that_is_cancelled_before_it_begins_is_closed(make_run):
+    """A program that cancels all its tasks may do so just when a thread has handed over a coroutine."""
+    seen: list[str] = []
+    coro = asyncio.sleep(BOUND)
+
+    def started(sandbox):
+        try:
+            plugin.context.run_on_loop(coro)
+        except asyncio.CancelledError:
+            seen.append(inspect.getcoroutinestate(coro))
+            raise
+
+    def sweep():
+        for task in asyncio.all_tasks() - before:
+            if "_on_behalf" in repr(task.get_coro()):
+                task.cancel()
+                return
+        loop.call_soon(sweep)
+
+    plugin = ScriptedPlugin("swept", started=started)
+    run = make_run(plugin)
+    loop, before = asyncio.get_running_loop(), asyncio.all_tasks()
+    sweep()
+
+    resolution = await run.wait()
+
+    assert seen == ["CORO_CLOSED"]
+    assert resolution.reason is ExceptionReason.INTERNAL_ERROR
+
+
 @virtual_time
 async def test_coroutine_from_a_cancelled_thread_is_cancelled(make_run, release):
     """What a `def` returns to be awaited is cancelled if the hook was while its thread ran."""
