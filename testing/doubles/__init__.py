@@ -20,7 +20,7 @@ from .engine import CALLS, Deed, ScriptedEngine
 from .plugins import HookRecorder, ScriptedPlugin, task_plugin_class
 from .runs import LIMITS, Bench
 from .surroundings import RecordingEnvironment, RecordingMonitor, RecordingStore
-from .traces import assert_sound, errors, hooks, outcomes, path
+from .traces import assert_sound, assert_sound_so_far, errors, hooks, outcomes, path
 
 __all__ = [
     "CALLS",
@@ -34,6 +34,7 @@ __all__ = [
     "ScriptedEngine",
     "ScriptedPlugin",
     "assert_sound",
+    "assert_sound_so_far",
     "errors",
     "hooks",
     "outcomes",

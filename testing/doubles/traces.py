@@ -30,6 +30,25 @@ def assert_sound(trace: Trace, lifecycle: Lifecycle = TASK_RUN) -> None:
         raise AssertionError("the trace changes when it is stored in run.json and read again")
 
 
+def assert_sound_so_far(trace: Trace, lifecycle: Lifecycle = TASK_RUN) -> None:
+    """Assert that the trace of a run under way has broken no rule yet, whatever may still come.
+
+    To be called between two turns of the run's loop, when what belongs together has been recorded. What the stage that
+    the run is in still owes is left to later. Raises: AssertionError as `assert_sound`.
+
+    >>> from datetime import UTC, datetime
+    >>> assert_sound_so_far(Trace(datetime(2026, 1, 1, tzinfo=UTC)))
+    """
+    entered = max((seq for seq, event in enumerate(trace) if event.kind is Kind.MOVE), default=-1)
+    broken = [
+        found
+        for found in judge(trace, lifecycle)
+        if found.seq < len(trace) and (found.seq, found.rule.name) != (entered, "created-only")
+    ]
+    if broken:
+        raise AssertionError("\n".join(["the trace breaks rules already:", *map(str, broken)]))
+
+
 def path(trace: Trace) -> list[str]:
     """Return the stages that were entered, in order.
 

@@ -17,6 +17,7 @@ from stagecall.lifecycle.errors import (
     TaskExceptionError,
 )
 from stagecall.specs.trace import Kind
+from stagecall.testing.chaos import Foreign
 from stagecall.testing.doubles import (
     HookRecorder,
     ScriptedEngine,
@@ -28,8 +29,6 @@ from stagecall.testing.doubles import (
 )
 from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.task_run import TaskRun
-
-from ..support.chaos import Foreign
 
 MALFORMED, INTERNAL = "malformed-payload", "internal-error"
 UNAVAILABLE = ExceptionReason.RESOURCE_UNAVAILABLE
