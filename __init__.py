@@ -22,6 +22,7 @@ _HOMES = {
     "Runtime": "worker.runtime",
     "TaskPlugin": "plugins",
     "TaskRun": "worker.task_run",
+    "recover": "lifecycle.recovery",
     "register": "plugins",
     "run_task": "worker.runtime",
     "run_task_sync": "worker.runtime",
@@ -30,6 +31,7 @@ _HOMES = {
 if TYPE_CHECKING:
     from .engines import Engine
     from .lifecycle import ExceptionReason, Resolution
+    from .lifecycle.recovery import recover
     from .plugins import Plugin, PluginProvider, TaskPlugin, register
     from .worker.runtime import Runtime, run_task, run_task_sync
     from .worker.task_run import TaskRun
@@ -63,6 +65,7 @@ __all__ = [
     "TaskPlugin",
     "TaskRun",
     "__version__",
+    "recover",
     "register",
     "run_task",
     "run_task_sync",

@@ -225,12 +225,16 @@ def decide(
         chain.insert(place, (f"{who}: the task failed", False))
     if aborted is not None:
         chain.insert(aborted_after, (f"aborted: {aborted.value}", True))
-        return Resolution("exception", aborted, _cause(chain))
-    return Resolution("exception", deciding[0].reason, _cause(chain))
+        return Resolution("exception", aborted, cause_of(chain))
+    return Resolution("exception", deciding[0].reason, cause_of(chain))
 
 
-def _cause(chain: Sequence[tuple[str, bool]]) -> str:
-    """Return the sentences of a chain, each marked as what decided or was overruled, unless all of them decided."""
+def cause_of(chain: Sequence[tuple[str, bool]]) -> str:
+    """Return the sentences of a chain, each marked as what decided or was overruled, unless all of them decided.
+
+    >>> cause_of([("aborted: canceled", True), ("started of plugin env: OSError", False)])
+    'decided: aborted: canceled; overruled: started of plugin env: OSError'
+    """
     if not all(decided for _, decided in chain):
         chain = [(f"{'decided' if decided else 'overruled'}: {told}", decided) for told, decided in chain]
     needed = {0, next(place for place, (_, decided) in enumerate(chain) if decided)}

@@ -5,7 +5,7 @@ it breaks the rule.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ._rule_reading import SPANNING, Called, Reading
 from .lifecycle import Combine, Order
@@ -57,18 +57,31 @@ def dispose_last(reading: Reading) -> Found:
         yield len(reading.trace), f"{final!r} was entered {times} times, not once"
     for call in reading.calls:
         disposes = call.name == reading.disposal or call.name.startswith("dispose:")
+        disposes |= call.name == "report" and _recovers(reading, call)
         if call.began > entered.get(final, len(reading.trace)) and not disposes:
             yield call.began, f"{call} was called after {final!r} had begun"
-    ends = [seq for seq, _ in reading.of(Kind.END)]
-    if len(ends) != 1:
-        yield len(reading.trace), f"the trace has {len(ends)} ends, not one"
-        return
-    for seq, event in enumerate(reading.trace):
-        if seq > ends[0] and event.kind not in AFTERMATH:
+    for start, life in reading.lives:
+        ends = [start + place for place, event in enumerate(life) if event.kind is Kind.END]
+        last = start + len(life) == len(reading.trace)
+        if len(ends) > 1 or (
+            last and not ends
+        ):  # a run that ended owing something is recovered behind its end
+            yield len(reading.trace), f"the trace has {len(ends)} ends, not one"
+        for end in ends[:1]:
+            yield from _ended(reading, start, life, end)
+
+
+def _ended(reading: Reading, start: int, life: Sequence[Event], end: int) -> Found:
+    for seq, event in enumerate(life, start):
+        if seq > end and event.kind not in AFTERMATH:
             yield seq, f"{event.kind.value} after the end"
     for call in reading.calls:
-        if call.running_at(ends[0]):
-            yield ends[0], f"the run ended while {call} had neither returned nor been abandoned"
+        if call.running_at(end):
+            yield end, f"the run ended while {call} had neither returned nor been abandoned"
+
+
+def _recovers(reading: Reading, call: Called) -> bool:
+    return reading.died is not None and call.began > reading.died
 
 
 def one_hook_at_a_time(reading: Reading) -> Found:
@@ -166,6 +179,8 @@ def resolution_final(reading: Reading) -> Found:
 
 def _resolution(reading: Reading, place: int) -> tuple[str, str | None]:
     """What the run had to become, from what the trace tells before the outcome."""
+    if reading.died is not None and reading.died < place:
+        return "exception", "worker-shutdown"
     for seq, event in reading.of(Kind.ABORT):
         if event.get("accepted") and seq < place:
             return "exception", event.get("reason")
@@ -188,12 +203,16 @@ def _severity(error: Event) -> int:
 
 
 def disposed_once(reading: Reading) -> Found:
-    """Each task plugin that can be disposed is, once, and in the reverse order of declaration."""
+    """Each task plugin that can be disposed is, once, and in the reverse order of declaration; where the process
+    died, its leases are undone instead.
+    """
+    if reading.died is not None:
+        yield from _undone(reading)
     disposals = [call for call in reading.hooks if call.name == reading.disposal]
     owed = [plugin for plugin, hooks in reading.created.items() if reading.disposal in hooks]
     counts = Counter(call.plugin for call in disposals)
     for plugin in owed:
-        if counts[plugin] != 1:
+        if counts[plugin] > 1 or (counts[plugin] == 0 and reading.died is None):
             yield len(reading.trace), f"plugin {plugin!r} was disposed {counts[plugin]} times, not once"
     for call in disposals:
         if call.plugin not in owed:
@@ -205,6 +224,17 @@ def disposed_once(reading: Reading) -> Found:
     if places != sorted(places, reverse=True):
         order = ", ".join(str(call.plugin) for call in disposals)
         yield disposals[0].began, f"disposed in the order {order}, not the reverse of declaration"
+
+
+def _undone(reading: Reading) -> Found:
+    open_leases: dict[object, str] = {}
+    for _, event in reading.of(Kind.LEASE, Kind.RELEASE):
+        if event.kind is Kind.LEASE:
+            open_leases[event.get("lease")] = f"{event.get('lease')} ({event.get('what')})"
+        else:
+            open_leases.pop(event.get("lease"), None)
+    for lease in open_leases.values():
+        yield len(reading.trace), f"lease {lease} was neither released nor undone"
 
 
 def log_closed_first(reading: Reading) -> Found:
@@ -223,12 +253,15 @@ def log_closed_first(reading: Reading) -> Found:
             yield call.began, f"{call} was called before the log was closed"
     reports = [call for call in reading.calls if call.name == "report" and call.plugin is None]
     reporting = {stage.name for stage in stages if stage.action == "report"}
-    for index, report in enumerate(reports):
-        if index or report.stage not in reporting or any(hook.running_at(report.began) for hook in hooks):
-            yield (
-                report.began,
-                f"the resolution was reported in {report.stage!r}, {index} reports after the first",
-            )
+    for start, life in reading.lives:  # recovery reports again what may not have arrived
+        here = [report for report in reports if start <= report.began < start + len(life)]
+        places = reporting | {reading.lifecycle.final} if start else reporting
+        for index, report in enumerate(here):
+            if index or report.stage not in places or any(hook.running_at(report.began) for hook in hooks):
+                yield (
+                    report.began,
+                    f"the resolution was reported in {report.stage!r}, {index} reports after the first",
+                )
 
 
 def created_only(reading: Reading) -> Found:
@@ -251,5 +284,6 @@ def created_only(reading: Reading) -> Found:
             continue
         for plugin, hooks in reading.created.items():
             excused = (name in reading.cut_short and stage.provisional) or plugin in reading.fenced_at(seq)
+            excused |= reading.cut_off(name)
             if stage.hook in hooks and (stage.hook, plugin) not in seen and not excused:
                 yield seq, f"{stage.hook} of plugin {plugin!r} was not called although {name!r} was entered"

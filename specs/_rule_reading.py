@@ -50,10 +50,13 @@ class Reading:
 
     @cached_property
     def calls(self) -> list[Called]:
-        """Every call, in the order they began."""
+        """Every call, in the order they began; the death of the process ended all that were under way."""
         calls: list[Called] = []
-        for seq, event in self.of(Kind.CALL, Kind.RETURN):
-            if event.kind is Kind.CALL:
+        for seq, event in self.of(Kind.CALL, Kind.RETURN, Kind.RECOVERED):
+            if event.kind is Kind.RECOVERED:
+                for call in calls:
+                    call.ended = seq if call.ended is None else call.ended
+            elif event.kind is Kind.CALL:
                 calls.append(Called(str(event.call), event.plugin, event.stage, seq))
             else:
                 for call in calls:
@@ -63,6 +66,24 @@ class Reading:
                         call.value = event.get("value")
                         break
         return calls
+
+    @cached_property
+    def died(self) -> int | None:
+        """The place from which on others ended the run, as its process was dead; None if none did."""
+        return next((seq for seq, _ in self.of(Kind.RECOVERED)), None)
+
+    def cut_off(self, stage: str) -> bool:
+        """Whether the process was dead before the run had left a stage, so that it may lack hooks."""
+        entered = self.entered[stage]
+        left = next((seq for seq, _ in self.of(Kind.MOVE) if seq > entered), len(self.trace))
+        return self.died is not None and left > self.died
+
+    @cached_property
+    def lives(self) -> list[tuple[int, list[Event]]]:
+        """The trace in parts: what the run itself told, and each recovery of it; with the place where each begins."""
+        starts = [0, *(seq for seq, _ in self.of(Kind.RECOVERED))]
+        ends = [*starts[1:], len(self.trace)]
+        return [(start, list(self.trace[start:end])) for start, end in zip(starts, ends, strict=True)]
 
     @cached_property
     def hooks(self) -> list[Called]:

@@ -69,7 +69,12 @@ RULES = (
         "The exception comes at most once; only its own tail follows it.",
         judges.exception_once,
     ),
-    Rule(3, "dispose-last", "Dispose comes exactly once, last, for every run.", judges.dispose_last),
+    Rule(
+        3,
+        "dispose-last",
+        "Dispose comes exactly once, last, for every run; where the process died, recovery resumes and ends it.",
+        judges.dispose_last,
+    ),
     Rule(
         4,
         "one-hook-at-a-time",
@@ -92,7 +97,8 @@ RULES = (
     Rule(
         7,
         "disposed-once",
-        "Every task plugin that was created is disposed exactly once, in reverse order of declaration.",
+        "Every task plugin that was created is disposed exactly once, in reverse order of declaration; where the "
+        "process died, every lease is undone.",
         judges.disposed_once,
     ),
     Rule(

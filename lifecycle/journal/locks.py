@@ -124,6 +124,11 @@ def sessions_with_locks(path: Path) -> list[str]:
     return sorted(match[1] for match in found if match)
 
 
+def has_lock(path: Path, session: str) -> bool:
+    """Return whether a session's lock file is there."""
+    return os.path.lexists(beside(path, f"{session}.lock"))
+
+
 def lives(path: Path, session: str) -> bool:
     """Return whether a session's lock is held; nothing is created."""
     try:

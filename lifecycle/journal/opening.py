@@ -139,6 +139,13 @@ def _aside_write_ahead_log(path: Path) -> None:
         os.rename(f"{path}-wal", f"{latest[0] if latest else _free_name(path)}-wal")
 
 
+def put_copy_aside(path: Path, store: Store) -> Path:
+    """Keep a copy of a journal that has damaged records, for people to look at. Raises: JournalError."""
+    aside = _free_name(path)
+    store.copy(aside)
+    return aside
+
+
 def _remove_database(path: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):

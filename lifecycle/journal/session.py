@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from weakref import WeakSet
 
 from ...specs.lifecycle_yaml import lifecycle_document
 from ..errors import JournalError
+from .host import this_process
 from .lease import Lease, plain
 from .locks import SessionLock, guarded
 from .opening import Damage, open_store, prepare_folder
@@ -236,14 +236,7 @@ class _Own:
 
 def _facts() -> dict[str, Any]:
     """Return what a session tells of itself, for people who look into a journal."""
-    return {"pid": os.getpid(), "boot_id": boot_id(), "began": datetime.now(UTC).isoformat()}
-
-
-def boot_id() -> str | None:
-    """Return what names this boot of the host, None where it cannot be told (macOS)."""
-    with contextlib.suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return None
+    return {**this_process(), "began": datetime.now(UTC).isoformat()}
 
 
 _OPEN: WeakSet[Journal] = WeakSet()

@@ -41,6 +41,7 @@ TABLE = """CREATE TABLE records ( -- stagecall journal
     body TEXT NOT NULL, crc INTEGER NOT NULL,
     PRIMARY KEY (session, run, what, part)) WITHOUT ROWID"""
 
+_SESSION = f"session GLOB '{'[0-9a-f]' * 16}'"
 _COLUMNS = "session, run, what, part, body, crc"
 _INSERT = f"INSERT OR REPLACE INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -184,7 +185,19 @@ class Store:
 
     def sessions(self) -> list[str]:
         """Return the sessions that have any record."""
-        return [name for (name,) in self._all("SELECT DISTINCT session FROM records ORDER BY session")]
+        sql = f"SELECT DISTINCT session FROM records WHERE {_SESSION} ORDER BY session"
+        return [name for (name,) in self._all(sql)]
+
+    def strangers(self) -> list[str]:
+        """Forget the records of what cannot be a session's name, and return a few words on each."""
+        _, found = sort_out(self._all(f"SELECT {_COLUMNS} FROM records WHERE NOT ({_SESSION})"))
+        if found:
+            self.commit([(f"DELETE FROM records WHERE NOT ({_SESSION})", ())])
+        return found
+
+    def copy(self, path: Path) -> None:
+        """Write a copy of the file. Raises: JournalError."""
+        self._all("VACUUM INTO ?", (str(path),))
 
     def records(self, session: str) -> tuple[list[Record], list[str]]:
         """Return a session's sound records in order of their keys, and what is known of those that are not."""

@@ -1,0 +1,111 @@
+"""Keeps what a dead process left of a run for people: its log, out of where tasks could reach it, and its trace."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ...specs.slugs import is_slug
+from ..journal.lease import Lease
+from ..journal.store import sync_folder
+from ..offload import StoppedError
+
+LOG = "task.log"
+TRACE = "run.json"
+CHUNK_BYTES = 1_048_576
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: a task may have put a pipe there, which would wait for somebody to write.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def place_for(keep: Path, owner: tuple[str, int], number: int) -> Path:
+    """Return the folder below `keep` for a run; a task id that is none gets no say in paths."""
+    task_id, run_id = owner
+    return keep / (task_id if is_slug(task_id) else f"unknown-{number}") / str(run_id)
+
+
+def log_size(lease: Lease) -> int | None:
+    """Return the bytes in the log of the run that leased a folder, None if there is none."""
+    log = _open_log(lease)
+    if log is None:
+        return None
+    with log:
+        return os.fstat(log.fileno()).st_size
+
+
+def keep_log(lease: Lease, folder: Path, stop: threading.Event) -> bool:
+    """Copy the log out of a leased folder that is about to be removed; return False if there is none.
+
+    Raises: OSError where it cannot be kept.
+    """
+    log = _open_log(lease)
+    if log is None:
+        return False
+    with log:
+        _write(folder, LOG, log, stop)
+    return True
+
+
+def keep_trace(document: Any, folder: Path, stop: threading.Event) -> None:
+    """Write a run's trace as `run.json`; it is small enough not to be stopped. Raises: OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{TRACE}.{secrets.token_hex(8)}"
+    try:
+        with open(os.open(temporary, _NEW, 0o666), "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=1, default=str)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / TRACE)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+
+
+def _open_log(lease: Lease) -> BinaryIO | None:
+    """Open the log in a leased folder; a link, or anything but a regular file, is none of ours."""
+    name = lease.data.get("log")
+    if lease.kind != "folder" or not isinstance(name, str) or "/" in name:
+        return None
+    try:
+        folder = os.open(str(lease.data["path"]), _FOLDER)
+    except OSError:
+        return None
+    try:
+        file = os.open(name, _FILE, dir_fd=folder)
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        return None
+    return open(file, "rb")
+
+
+def _write(folder: Path, name: str, source: BinaryIO, stop: threading.Event) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".{name}.{secrets.token_hex(8)}"
+    try:
+        with open(os.open(temporary, _NEW, 0o600), "wb") as file:
+            while piece := source.read(CHUNK_BYTES):
+                if stop.is_set():
+                    raise StoppedError
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / name)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(folder)

@@ -1,0 +1,119 @@
+"""A dead session as it was read from the journal: its runs, their traces as far as they are intact, open leases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from ...specs.lifecycle import TASK_RUN, Lifecycle
+from ...specs.lifecycle_yaml import LifecycleDocumentError, load_lifecycle
+from ...specs.trace import Event, Kind, Trace
+from ..journal.lease import Lease
+from ..journal.store import Record
+
+
+@attrs.define
+class StoredRun:
+    """One run: `facts` as it was begun, `lost` tells whether pieces of its trace are missing, and `next_part` the place
+    of the next event.
+    """
+
+    session: str
+    number: int
+    facts: dict[str, Any]
+    lifecycle: Lifecycle
+    trace: Trace
+    leases: list[Lease]
+    lost: bool
+    next_part: int
+
+    @property
+    def owner(self) -> tuple[str, int]:
+        """The task's and the run's id."""
+        return str(self.facts.get("task_id", "unknown")), int(self.facts.get("run_id", 0))
+
+    @property
+    def stage(self) -> str:
+        """The stage that the run is in."""
+        return str(self.trace[-1].stage) if self.trace else self.lifecycle.initial.name
+
+    @property
+    def reports(self) -> bool:
+        """Whether somebody must be told the resolution still."""
+        told = any(event.get("outcome") == "ok" for event in self.trace.of(Kind.REPORT))
+        return bool(self.facts.get("reports")) and not told
+
+    @property
+    def over(self) -> bool:
+        """Whether the trace has ended, and no recovery has begun behind that."""
+        endings = self.trace.of(Kind.END, Kind.RECOVERED)
+        return bool(endings) and endings[-1].kind is Kind.END
+
+
+@attrs.frozen
+class StoredSession:
+    """One session: what it told of itself, its runs, and the leases that belong to none."""
+
+    name: str
+    facts: dict[str, Any]
+    runs: list[StoredRun]
+    leases: list[Lease]
+
+    @classmethod
+    def of(cls, name: str, records: Iterable[Record]) -> StoredSession:
+        """Return a session from its sound records."""
+        by_run: dict[int, list[Record]] = {}
+        for record in records:
+            by_run.setdefault(record.run, []).append(record)
+        own = by_run.pop(0, [])
+        tables = {record.part: _lifecycle(record.body) for record in own if record.what == "lifecycle"}
+        facts = next((record.body for record in own if record.what == "session"), {})
+        runs = [_run(name, number, found, tables) for number, found in sorted(by_run.items())]
+        return cls(name, facts, runs, list(_leases(own, None)))
+
+
+def _run(session: str, number: int, records: list[Record], tables: dict[int, Lifecycle]) -> StoredRun:
+    facts: dict[str, Any] | None = next((record.body for record in records if record.what == "run"), None)
+    pieces = [record for record in records if record.what == "events"]
+    events: list[Event] = []
+    lost = facts is None
+    place = 0
+    for piece in sorted(pieces, key=lambda record: record.part):
+        lost |= piece.part != place
+        place = piece.part + len(piece.body)
+        events += [Event.from_dict(event) for event in piece.body]
+    facts = facts if facts is not None else _told(events)
+    lifecycle = tables.get(facts.get("lifecycle", 0), TASK_RUN)
+    stages = {event.stage for event in events}
+    lost |= not events or not stages <= lifecycle.by_name.keys()
+    started = datetime.fromisoformat(facts["started"]) if "started" in facts else datetime.now(UTC)
+    owner = (str(facts.get("task_id", "unknown")), int(facts.get("run_id", 0)))
+    leases = list(_leases(records, owner))
+    return StoredRun(session, number, facts, lifecycle, Trace(started, events), leases, lost, place)
+
+
+def _told(events: list[Event]) -> dict[str, Any]:
+    """Return what the first event tells of a run whose own record is lost."""
+    told = next((event for event in events if event.kind is Kind.RUN), None)
+    if told is None:
+        return {}
+    return {"task_id": told.get("task_id"), "run_id": told.get("run_id")}
+
+
+def _lifecycle(document: Any) -> Lifecycle:
+    """Return the table that was stored with the run, so that an embedder's own is known here; else that of tasks."""
+    try:
+        lifecycle = load_lifecycle(document)
+    except LifecycleDocumentError:
+        return TASK_RUN
+    return TASK_RUN if lifecycle.stages == TASK_RUN.stages else lifecycle
+
+
+def _leases(records: Iterable[Record], owner: tuple[str, int] | None) -> Iterator[Lease]:
+    """Yield open leases, the newest first."""
+    for record in sorted(records, key=lambda record: -record.part):
+        if record.what == "lease":
+            yield Lease(record.part, str(record.body["kind"]), record.body["data"], owner)

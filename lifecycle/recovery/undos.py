@@ -1,0 +1,101 @@
+"""Finds and calls the function that undoes a lease: the entry-point group `stagecall.undos`, by the lease's kind."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NonFatalInternalError
+from ..folders import remove_folder
+from ..journal.lease import Lease, Undo
+from ..resolution import describe
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "stagecall.undos"
+UNDO_SECONDS = 60.0
+"""How long one undo, or one report, may take."""
+GRACE_SECONDS = 1.0
+"""How long one that was cancelled then has to end."""
+
+
+async def undo_folder(lease: Lease) -> None:
+    """Remove the folder `path`, whatever a task has put into it.
+
+    Raises: NonFatalInternalError that names what stays.
+    """
+    path = Path(str(lease.data["path"]))
+    if not path.is_absolute() or len(path.parts) < 3:
+        raise NonFatalInternalError(f"{path} is no folder that a worker would have made: it is left alone")
+    await remove_folder(path)
+
+
+async def undo(lease: Lease, more: Mapping[str, Undo]) -> str | None:
+    """Undo a lease; return why that was not possible, None if it was."""
+    try:
+        function = more.get(lease.kind) or _installed(lease.kind)
+        await bounded(lambda: function(lease))
+    except Exception as error:  # the others are undone all the same
+        return describe(error)
+    return None
+
+
+async def bounded(call: Callable[[], Awaitable[Any]], seconds: float = UNDO_SECONDS) -> None:
+    """Await what `call` returns for at most `seconds`; leave behind what does not even end when it is cancelled.
+
+    Raises: NonFatalInternalError when it took too long, and what it raises itself; its own CancelledError and what is
+    no Exception as NonFatalInternalError, so that nobody takes it for ours.
+    """
+    task = asyncio.ensure_future(_contained(call))
+    try:
+        await asyncio.wait([task], timeout=seconds)
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=GRACE_SECONDS)
+            raise NonFatalInternalError(f"it took more than {seconds:g} seconds")
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    error = task.result()
+    if error is not None:
+        raise error if isinstance(error, Exception) else NonFatalInternalError(describe(error))
+
+
+async def _contained(call: Callable[[], Awaitable[Any]]) -> BaseException | None:
+    """Return what was raised, as SystemExit and the like would leave through the event loop."""
+    try:
+        result = call()
+        if inspect.isawaitable(result):
+            await result
+    except BaseException as error:
+        return error
+    return None
+
+
+def _installed(kind: str) -> Undo:
+    points = _entry_points().get(kind, [])
+    places = {point.value for point in points}
+    if len(places) != 1:
+        why = (
+            "nothing is installed that undoes it"
+            if not places
+            else f"several undo it: {', '.join(sorted(places))}"
+        )
+        raise NonFatalInternalError(f"{why}; it is kept")
+    function: Undo = points[0].load()
+    return function
+
+
+@cache
+def _entry_points() -> dict[str, list[EntryPoint]]:
+    from importlib.metadata import entry_points
+
+    found: dict[str, list[EntryPoint]] = {}
+    for point in entry_points(group=GROUP):
+        found.setdefault(point.name, []).append(point)
+    return found
