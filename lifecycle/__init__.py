@@ -24,7 +24,7 @@ from .errors import (
 )
 from .limits import Limits
 from .resolution import Resolution, Severity
-from .surroundings import Artifact, ArtifactStore, Environment, Monitor
+from .surroundings import Artifact, ArtifactStore, Environment, LeasingStore, Monitor
 
 __all__ = [
     "TASK_RUN",
@@ -39,6 +39,7 @@ __all__ = [
     "FeatureNotSupportedError",
     "HookTimeoutError",
     "JournalError",
+    "LeasingStore",
     "Lifecycle",
     "LifecycleError",
     "Limits",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, runtime_checkable
 
 import attrs
 
 if TYPE_CHECKING:
     from ..specs.task import TaskInfo
+    from .journal.lease import Leasing
 
 Storage = Literal["object", "error", "redirect", "link"]
 
@@ -46,6 +47,16 @@ class ArtifactStore(Protocol):
         the caller closes it. An artifact that exists already under the name is replaced only where the
         protocols allow it (a redirect by anything, anything by the same); NonFatalInternalError otherwise.
         """
+
+
+@runtime_checkable
+class LeasingStore(ArtifactStore, Protocol):
+    """A store that leaves something behind when the process dies in the middle of a `put`, and so leases it."""
+
+    async def put_leased(
+        self, task: TaskInfo, artifact: Artifact, content: BinaryIO | bytes | None, leasing: Leasing
+    ) -> Artifact:
+        """Do what `put` does, for a run with a journal: what is made on the way is leased of `leasing` first."""
 
 
 class Monitor(Protocol):

@@ -138,8 +138,12 @@ def _reversed(reading: Reading, call: Called) -> bool:
 
 
 def _called_off(reading: Reading, call: Called) -> bool:
-    """Whether the run was aborted before the call ended, or the call overran its time, which its error says."""
+    """Whether the run was aborted before the call ended, or the call overran its time, which its error says; that
+    comes right behind, so nobody knows if the process died between the two.
+    """
     ended = len(reading.trace) if call.ended is None else call.ended
+    if ended + 1 == reading.died:
+        return True
     return any(seq < ended for seq, _ in reading.of(Kind.ABORT)) or any(
         (event.call, event.plugin) == (call.name, call.plugin) and seq > ended
         for seq, event in reading.of(Kind.ERROR)

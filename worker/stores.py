@@ -11,6 +11,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import secrets
 import threading
 import weakref
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import attrs
 
 from ..lifecycle.errors import LifecycleError, NonFatalInternalError
+from ..lifecycle.journal.lease import Lease, Leasing
 from ..lifecycle.offload import StoppedError, offload
 from ..lifecycle.surroundings import Artifact
 from ..plugins.artifacts.names import name_problem
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1_048_576
 """What is copied between two looks at whether it is still wanted."""
 
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -63,11 +66,36 @@ class FolderStore:
         """
         _check_name(artifact.name)
         folder = self._run_folder(task)
-        stored = self._stored_by(task)
         if content is None:
-            return self._admit(stored, artifact)
+            return self._admit(self._stored_by(task), artifact)
+        return await self._put_file(task, folder, artifact, content, _part_name())
+
+    async def put_leased(
+        self, task: TaskInfo, artifact: Artifact, content: BinaryIO | bytes | None, leasing: Leasing
+    ) -> Artifact:
+        """Do what `put` does; the file that is not complete is leased, so that recovery removes it.
+
+        Raises: as `put`, and as `Leasing`.
+        """
+        if content is None:
+            return await self.put(task, artifact, None)
+        _check_name(artifact.name)
+        folder, name = self._run_folder(task), _part_name()
+        folders = [*folder.parts, *artifact.name.split("/")[:-1]]
+        lease = await leasing.lease("store.part", root=str(self._folder), folders=folders, name=name)
         try:
-            return await offload(partial(self._write, folder, stored, artifact, content))
+            return await self._put_file(task, folder, artifact, content, name)
+        finally:
+            # One whose thread hangs is left to recovery.
+            if not await offload(partial(_part_exists, self._folder, folders, name)):
+                await leasing.release(lease)
+
+    async def _put_file(
+        self, task: TaskInfo, folder: Path, artifact: Artifact, content: BinaryIO | bytes, part: str
+    ) -> Artifact:
+        stored = self._stored_by(task)
+        try:
+            return await offload(partial(self._write, folder, stored, artifact, content, part))
         except OSError as error:
             why = "there is a folder of that name" if error.errno == errno.EISDIR else error.strerror or error
             raise NonFatalInternalError(
@@ -105,11 +133,11 @@ class FolderStore:
         stored: dict[str, Artifact],
         artifact: Artifact,
         content: BinaryIO | bytes,
+        temporary: str,
         stop: threading.Event,
     ) -> Artifact:
         *folders, name = artifact.name.split("/")
         with _open_folder(self._folder, [*folder.parts, *folders]) as parent:
-            temporary = f".{secrets.token_hex(8)}.part"
             try:
                 digest, size = hashlib.sha256(), 0
                 with open(os.open(temporary, _NEW_FILE, 0o666, dir_fd=parent), "wb") as file:
@@ -186,6 +214,44 @@ class MemoryStore:
         return NonFatalInternalError(
             f"the artifact {artifact.name!r} does not fit into the MemoryStore, it holds {self.limit} bytes"
         )
+
+
+async def undo_part(lease: Lease) -> None:
+    """Remove an artifact's file that never became complete. Raises: NonFatalInternalError."""
+    root, folders, name = Path(lease.data["root"]), list(lease.data["folders"]), str(lease.data["name"])
+    if not (_PART.fullmatch(name) and root.is_absolute()) or any(
+        part in ("", "..") or "/" in part for part in folders
+    ):
+        raise NonFatalInternalError(
+            f"{name!r} in {root} is no file that a store would have made: it is left alone"
+        )
+    try:
+        await offload(partial(_remove_part, root, folders, name))
+    except OSError as error:
+        place = root.joinpath(*folders, name)
+        raise NonFatalInternalError(f"{place} cannot be removed: {error.strerror or error}") from error
+
+
+def _part_name() -> str:
+    return f".{secrets.token_hex(8)}.part"
+
+
+def _part_exists(root: Path, folders: list[str], name: str, stop: threading.Event) -> bool:
+    return os.path.lexists(root.joinpath(*folders, name))
+
+
+def _remove_part(root: Path, folders: list[str], name: str, stop: threading.Event) -> None:
+    """Remove a file below `root`, through folders only; what is not there is fine."""
+    with suppress(FileNotFoundError):
+        parent = os.open(root, _FOLDER)
+        try:
+            for folder in folders:
+                inner = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+                os.close(parent)
+                parent = inner
+            os.unlink(name, dir_fd=parent)
+        finally:
+            os.close(parent)
 
 
 def _weight(kept: Kept) -> int:

@@ -27,7 +27,7 @@ from ..lifecycle.journal.lease import Lease
 from ..lifecycle.log import TaskLog
 from ..lifecycle.recorder import Observer
 from ..lifecycle.resolution import Failure, Resolution, Severity
-from ..lifecycle.surroundings import Artifact
+from ..lifecycle.surroundings import Artifact, LeasingStore
 from ..plugins.base import Plugin, TaskPlugin, TaskPluginOptions
 from ..plugins.manager import Member
 from ..specs.schemas import Violation
@@ -409,7 +409,11 @@ class TaskRun(Run):
 
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         """Store an artifact and record it. Raises: NonFatalInternalError."""
-        stored = await self._runtime.environment.store.put(self.info, artifact, content)
+        store = self._runtime.environment.store
+        if self.journaled and isinstance(store, LeasingStore):
+            stored = await store.put_leased(self.info, artifact, content, self.context)
+        else:
+            stored = await store.put(self.info, artifact, content)
         self._stored = self._stored or {}
         self._stored[stored.name] = stored
         detail = attrs.asdict(stored, value_serializer=_plain)

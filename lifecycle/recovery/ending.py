@@ -48,7 +48,6 @@ class Ending:
     report: Report | None
     keep: Path
     stage: str = attrs.field(init=False)
-    died_in: str = attrs.field(init=False)
     folder: Path | None = attrs.field(default=None, init=False)
     undone: list[Lease] = attrs.field(factory=list, init=False)
     left: list[Left] = attrs.field(factory=list, init=False)
@@ -59,7 +58,7 @@ class Ending:
     _clock: tuple[float, float] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.stage = self.died_in = self.run.stage
+        self.stage = self.run.stage
         self._stored = len(self.run.trace)
         self._clock = _clock(self.run)
 
@@ -211,7 +210,7 @@ class Ending:
         return RecoveredRun(
             task_id,
             run_id,
-            self.died_in,
+            self.run.died_in,
             resolution_of(self.run),
             self.run.trace,
             self.run.lifecycle,
@@ -275,7 +274,7 @@ def _cause(run: StoredRun) -> str:
             chain.append((str(event.get("message")), False))
         elif event.kind is Kind.ABORT and event.get("accepted"):
             chain.append((f"aborted: {event.get('reason')}", False))
-    return cause_of([*chain, (f"the worker died while the run was in {run.stage}", True)])
+    return cause_of([*chain, (f"the worker died while the run was in {run.died_in}", True)])
 
 
 def foreseen(run: StoredRun) -> RecoveredRun:
@@ -285,7 +284,7 @@ def foreseen(run: StoredRun) -> RecoveredRun:
     return RecoveredRun(
         task_id,
         run_id,
-        run.stage,
+        run.died_in,
         resolution_of(run),
         run.trace,
         run.lifecycle,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -41,6 +42,12 @@ class StoredRun:
         return str(self.trace[-1].stage) if self.trace else self.lifecycle.initial.name
 
     @property
+    def died_in(self) -> str:
+        """The stage that the run was in when its own process died."""
+        own = itertools.takewhile(lambda event: event.kind is not Kind.RECOVERED, self.trace)
+        return next((event.stage for event in reversed(list(own))), self.lifecycle.initial.name)
+
+    @property
     def reports(self) -> bool:
         """Whether somebody must be told the resolution still."""
         told = any(event.get("outcome") == "ok" for event in self.trace.of(Kind.REPORT))
@@ -70,7 +77,7 @@ class StoredSession:
             by_run.setdefault(record.run, []).append(record)
         own = by_run.pop(0, [])
         tables = {record.part: _lifecycle(record.body) for record in own if record.what == "lifecycle"}
-        facts = next((record.body for record in own if record.what == "session"), {})
+        facts: dict[str, Any] = next((record.body for record in own if record.what == "session"), {})
         runs = [_run(name, number, found, tables) for number, found in sorted(by_run.items())]
         return cls(name, facts, runs, list(_leases(own, None)))
 

@@ -45,19 +45,19 @@ async def undo(lease: Lease, more: Mapping[str, Undo]) -> str | None:
     return None
 
 
-async def bounded(call: Callable[[], Awaitable[Any]], seconds: float = UNDO_SECONDS) -> None:
-    """Await what `call` returns for at most `seconds`; leave behind what does not even end when it is cancelled.
+async def bounded(call: Callable[[], Awaitable[Any]]) -> None:
+    """Await what `call` returns for UNDO_SECONDS at most; leave behind what does not even end when it is cancelled.
 
     Raises: NonFatalInternalError when it took too long, and what it raises itself; its own CancelledError and what is
     no Exception as NonFatalInternalError, so that nobody takes it for ours.
     """
     task = asyncio.ensure_future(_contained(call))
     try:
-        await asyncio.wait([task], timeout=seconds)
+        await asyncio.wait([task], timeout=UNDO_SECONDS)
         if not task.done():
             task.cancel()
             await asyncio.wait([task], timeout=GRACE_SECONDS)
-            raise NonFatalInternalError(f"it took more than {seconds:g} seconds")
+            raise NonFatalInternalError(f"it took more than {UNDO_SECONDS:g} seconds")
     except asyncio.CancelledError:
         task.cancel()
         raise
