@@ -36,10 +36,6 @@ Raises: NonFatalInternalError that names what stays; the lease is then kept for 
 class Leasing(Protocol):
     """Who gives leases: `TaskContext` for what a run holds, `Journal` for what the whole worker does."""
 
-    @property
-    def journaled(self) -> bool:
-        """Whether leases are kept."""
-
     async def lease(self, kind: str, /, **data: Any) -> Lease:
         """Return a lease once it is durable; acquire only then. Raises: JournalError."""
 
