@@ -68,6 +68,7 @@ class Act(enum.StrEnum):
     UNTIL_CANCELLED = "until-cancelled"  # waits for the run to be aborted, then returns
     # Does what the run must cope with.
     ABORTS = "aborts"  # aborts the run from within
+    CANCELS_ITSELF = "cancels-itself"  # cancels the task that it runs in
     SPAWNS = "spawns"  # leaves a background task, which does `inner`
     WRONG_VALUE = "wrong-value"  # returns what nobody expects
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import attrs
 
@@ -26,7 +26,7 @@ from ...engines.base import (
     VolumeOptions,
 )
 from .behaviour import CALMLY, Behaviour
-from .scene import Scene
+from .scene import WRONG, Scene
 
 T = TypeVar("T")
 
@@ -61,8 +61,8 @@ class ChaosEngine(Engine):
     """Does what `inner` does, and behaves before as `behaviours` says, by the names of `ENGINE_CALLS` and
     `ENGINE_FEATURES`; what releases something is done first, so that nothing is left behind by a behaviour.
 
-    What a behaviour returns is ignored. The scene counts builders, sandboxes and result sets, and hears of a sandbox
-    that is disposed before its time.
+    What a behaviour returns is ignored, but the wrong value takes the place of a builder, sandbox or result set. The
+    scene counts these three, and hears of a sandbox that is disposed before its time.
     """
 
     scene: Scene
@@ -72,22 +72,29 @@ class ChaosEngine(Engine):
     async def new_sandbox_builder(self, options: SandboxOptions) -> SandboxBuilder:
         builder = await self.inner.new_sandbox_builder(options)
         self.scene.hold("builder", 1)
+        kept = False
         try:
-            await self.act("new_sandbox_builder")
-        except BaseException:
-            self.scene.hold("builder", -1)
-            await builder.discard()
-            raise
-        return _Builder(self, builder)
+            told = await self.act("new_sandbox_builder")
+            kept = told != WRONG
+        finally:
+            if not kept:
+                self.scene.hold("builder", -1)
+                await builder.discard()
+        return _Builder(self, builder) if kept else told
 
-    async def act(self, call: str) -> None:
+    async def act(self, call: str) -> Any:
         """Behave as told for a call."""
-        await self.scene.act(self.behaviours.get(call, CALMLY))
+        return await self.scene.act(self.behaviours.get(call, CALMLY))
 
     async def before(self, call: str, do: Callable[[], Awaitable[T]]) -> T:
         """Behave as told, and then do it."""
         await self.act(call)
         return await do()
+
+    async def promised(self, call: str, do: Callable[[], Awaitable[T]]) -> T:
+        """Behave as told, and then do it, unless the wrong value is to be returned."""
+        told = await self.act(call)
+        return told if told == WRONG else await do()
 
     async def release(self, what: str, release: Callable[[], Awaitable[None]]) -> None:
         """Count something released, release it, and behave as told for that."""
@@ -125,7 +132,9 @@ class _Builder(SandboxBuilder):
     inner: SandboxBuilder
 
     async def start_sandbox(self) -> Sandbox:
-        sandbox = await self.engine.before("start_sandbox", self.inner.start_sandbox)
+        sandbox = await self.engine.promised("start_sandbox", self.inner.start_sandbox)
+        if not isinstance(sandbox, Sandbox):
+            return sandbox
         self.engine.scene.hold("builder", -1)
         self.engine.scene.hold("sandbox", 1)
         return _Sandbox(self.engine, sandbox)
@@ -155,7 +164,9 @@ class _Sandbox(Sandbox):
     aborted: bool = False
 
     async def wait_for_result(self) -> ResultSet:
-        result_set = await self.engine.before("wait_for_result", self.inner.wait_for_result)
+        result_set = await self.engine.promised("wait_for_result", self.inner.wait_for_result)
+        if not isinstance(result_set, ResultSet):
+            return result_set
         if self.result_set is None:
             self.engine.scene.hold("result_set", 1)
             self.result_set = _ResultSet(self.engine, result_set)

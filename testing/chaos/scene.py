@@ -72,6 +72,8 @@ class Scene:
                 await context.cancelled
             case Act.SPAWNS if context is not None:
                 self._spawn(context, behaviour.inner, RESPAWNS)
+            case Act.CANCELS_ITSELF:
+                await _cancel_itself()
         return self._conclude(behaviour.act, context)
 
     def act_in_thread(self, behaviour: Behaviour, context: TaskContext | None = None) -> Any:
@@ -89,6 +91,7 @@ class Scene:
                 | Act.RAISES_WHEN_CANCELLED
                 | Act.UNTIL_CANCELLED
                 | Act.SPAWNS
+                | Act.CANCELS_ITSELF
             ):
                 return self.act(behaviour, context)
         return self._conclude(behaviour.act, context)
@@ -139,6 +142,13 @@ class Scene:
     def _error(self, error: BaseException) -> BaseException:
         self.raised += leaves(error)
         return error
+
+
+async def _cancel_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
 
 
 WRONG = "neither"

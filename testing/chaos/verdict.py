@@ -15,6 +15,7 @@ from ...lifecycle.errors import (
 from ...lifecycle.resolution import describe, leaves
 from ...specs.trace import Kind, Outcome
 from ..doubles.traces import assert_sound, outcomes
+from .behaviour import Act
 from .engine import ENGINE_CALLS
 from .trial import Trial
 
@@ -102,10 +103,11 @@ def _under_test(trial: Trial) -> Iterator[str]:
     """A cancellation is nobody's defect, and neither is what a behaviour of the schedule has raised."""
     own = {plugin.name for plugin in trial.own}
     neighbours = tuple(f" of plugin {plugin.name}" for plugin in trial.neighbours)
+    wrong = [call for call, told in trial.schedule.engine.items() if told.act is Act.WRONG_VALUE]
     for error, where in trial.monitor.reported:
         for leaf in leaves(error):
             excused = isinstance(leaf, (*DECLARED, asyncio.CancelledError)) or trial.scene.caused(leaf)
-            if not excused and not where.endswith(neighbours):
+            if not excused and where not in wrong and not where.endswith(neighbours):
                 yield f"{where} failed with a defect: {describe(leaf)}"
     engine = set(ENGINE_CALLS) - trial.schedule.engine.keys()
     for event in trial.run.trace.of(Kind.RETURN):
