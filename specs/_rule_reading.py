@@ -107,15 +107,18 @@ class Reading:
     def declared(self) -> Mapping[str, frozenset[str]]:
         """Plugins in the order of their declaration, with the names of those whose hooks come first."""
         return {
-            str(plugin["name"]): frozenset(plugin.get("after", ()))
+            str(plugin.get("name")): frozenset(_texts(plugin.get("after")))
             for _, event in self.of(Kind.RUN)
-            for plugin in event.get("plugins", ())
+            for plugin in _items(event.get("plugins"))
+            if isinstance(plugin, Mapping)
         }
 
     @cached_property
     def created(self) -> Mapping[str, frozenset[str]]:
         """The plugins that made a task plugin, with the hooks that it has."""
-        return {str(event.plugin): frozenset(event.get("hooks", ())) for _, event in self.of(Kind.CREATED)}
+        return {
+            str(event.plugin): frozenset(_texts(event.get("hooks"))) for _, event in self.of(Kind.CREATED)
+        }
 
     @cached_property
     def creation(self) -> str | None:
@@ -136,3 +139,12 @@ class Reading:
             if (event.kind is Kind.ABORT and event.get("accepted"))
             or (event.kind is Kind.ERROR and event.get("counted") and event.plugin is None)
         )
+
+
+def _items(stored: object) -> Iterator[Any]:
+    """Yield what a list holds; a stored trace may have anything in its place."""
+    yield from stored if isinstance(stored, (list, tuple)) else ()
+
+
+def _texts(stored: object) -> Iterator[str]:
+    return (item for item in _items(stored) if isinstance(item, str))

@@ -104,10 +104,16 @@ class Event:
             float(stored["time"]),
             Kind(stored["kind"]),
             str(stored["stage"]),
-            stored.get("plugin"),
-            stored.get("call"),
+            _name(stored.get("plugin")),
+            _name(stored.get("call")),
             detail or None,
         )
+
+
+def _name(stored: Any) -> str | None:
+    if stored is not None and not isinstance(stored, str):
+        raise TypeError(f"plugin and call are names, not {stored!r}")
+    return stored
 
 
 _FIELDS = frozenset({"seq", "time", "kind", "stage", "plugin", "call"})

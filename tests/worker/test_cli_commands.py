@@ -77,6 +77,9 @@ async def trace(here) -> Path:
         ("check table.yml", "table.yml: lifecycle.stages[0].nxt: unknown property; did you mean "),
         ("check task.json --lifecycle x", "task.json: not a stored trace, which --lifecycle would be for"),
         ("diagram --run task.json", "task.json: not a trace: "),
+        ("explain", "explain: Missing argument 'run.json'. (see: stagecall explain --help)"),
+        ("explain task.json", "task.json: not a trace: "),
+        ("explain no.json", "no.json: No such file or directory"),
         ("diagram --format png", "diagram: Invalid value for '--format' / '-f': 'png' is not one of "),
         ("diagram --output no/such/folder", "--output no/such/folder: No such file or directory"),
         ("schema --what x", "schema: Invalid value for '--what': 'x' is not one of "),
@@ -95,7 +98,7 @@ def test_what_cannot_be_done_is_one_line(here, say, command, line):
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["", "run", "diagram", "check", "schema", "engines", "plugins"])
+@pytest.mark.parametrize("command", ["", "run", "diagram", "check", "explain", "schema", "engines", "plugins"])
 def test_help_teaches(say, command):
     """Every command explains itself; those with options show examples."""
     said = say(*command.split(), "--help")
@@ -208,6 +211,32 @@ async def test_check_of_a_bad_run(say, trace):
     assert said.code == 1
     assert "BROKEN  3 dispose-last: " in said.out
     assert len(said.out.splitlines()) > len(RULES)
+
+
+async def test_explanation_of_a_run(say, trace):
+    """A stored run is told in sentences."""
+    task_id = json.loads(trace.read_text())["events"][0]["task_id"]
+
+    said = say("explain", str(trace))
+
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"Run 0 of task {task_id}: it completed, after ")
+    assert said.out.endswith("\nThe rules\n  It kept every rule.\n")
+
+
+async def test_explanation_of_a_run_of_another_lifecycle(here, say, trace):
+    """With its table such a run is judged too; a table that is not its own is refused."""
+    mine = str(own_lifecycle(here))
+    document = json.loads(trace.read_text())
+    document["events"][0]["lifecycle"] = "mine"
+    (here / "run-of-mine.json").write_text(json.dumps(document))
+
+    alone, judged = say("explain", "run-of-mine.json"), say("explain", "run-of-mine.json", "--lifecycle", mine)
+    wrong = say("explain", str(trace), "--lifecycle", mine)
+
+    assert "It is a run of the lifecycle mine, whose table is needed" in alone.out
+    assert "whose table is needed" not in judged.out
+    assert (alone.code, judged.code, wrong.code) == (0, 0, 2)
 
 
 @pytest.mark.parametrize("what", ["payload", "config", "task", "lifecycle"])

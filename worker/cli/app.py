@@ -92,6 +92,7 @@ _config = click.option(
     epilog="""\b
 First steps:
   stagecall run examples/hello.yml
+  stagecall explain stagecall-out/.../run.json
   stagecall diagram --format html --run stagecall-out/.../run.json --output run.html
   stagecall plugins
 
@@ -285,3 +286,38 @@ def _list(entries: Sequence[Any], in_full: bool) -> None:
     from .output import printed
 
     click.echo("\n".join(map(page, entries)) if in_full else printed(overview(entries)), nl=False)
+
+
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall explain stagecall-out/VRzKBhTiQ0-FuPzN5AAWUA/run.json
+  stagecall run task.yml --out out || stagecall explain out/run.json
+  stagecall explain - < run.json
+  stagecall explain run.json --lifecycle mine.yml    # a run of a lifecycle of your own
+
+\b
+It tells what the run was and how long each stage took, what went wrong first and
+what that led to, what decided and what was overruled, which hooks overran their
+time, were abandoned or came back late, what dispose did, what recovery did, and
+which rules were broken. A trace that stops in the middle is told as far as it goes.
+`stagecall check run.json` lists the verdict on every rule, `stagecall diagram --run
+run.json` draws the run.
+
+\b
+Exit code: 0 explained, 2 usage (a file that is no run.json included)."""
+)
+@click.argument("file", metavar="run.json")
+@click.option(
+    "--lifecycle",
+    "-l",
+    "lifecycle_file",
+    metavar="FILE",
+    help="The lifecycle that it is a run of, if not that of task runs.",
+)
+@_common
+def explain(file: str, lifecycle_file: str | None) -> None:
+    """Tell a run in sentences: why it became what it did."""
+    from .inspect import explanation
+
+    click.echo("\n".join(explanation(file, lifecycle_file)))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ...lifecycle.diagram import dot, html, mermaid, svg
+from ...lifecycle.explain import explain
 from ...specs.lifecycle import TASK_RUN, Lifecycle
 from ...specs.lifecycle_lint import lint
 from ...specs.lifecycle_yaml import LifecycleDocumentError, lifecycle_schema, read_lifecycle
@@ -99,6 +100,14 @@ def check(file: str | None, lifecycle_file: str | None) -> tuple[list[str], Exit
     lifecycle = TASK_RUN if file is None else _lifecycle_of(document, file)
     lines = list(_table_verdicts(lifecycle))
     return lines, Exit.FAILED if lint(lifecycle) else Exit.COMPLETED
+
+
+def explanation(file: str, lifecycle_file: str | None) -> list[str]:
+    """Return the lines that explain a stored run. Raises: Problem."""
+    trace, lifecycle = read_trace(file), declared_lifecycle(lifecycle_file)
+    if lifecycle_file is not None:
+        _check_same(lifecycle, trace, file)
+    return explain(trace, lifecycle)
 
 
 def _trace_verdicts(trace: Trace, lifecycle: Lifecycle) -> Iterator[str]:

@@ -1,0 +1,66 @@
+"""Small parts of sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ...specs.durations import format_duration
+from ..escaping import escaped
+
+MOST = 100
+"""How many of one kind of thing are told; a run that repeats itself for ever is told no longer."""
+LONGEST = 1e12
+"""Seconds; what is longer is shown as that."""
+
+
+def took(seconds: float) -> str:
+    """Return a duration; what is too short to be told is not nothing.
+
+    >>> took(0.0002), took(1.25), took(float("inf"))
+    ('<1ms', '1.2s', '11574074d 1h 46m 40s')
+    """
+    return "<1ms" if seconds < 0.001 else format_duration(min(seconds, LONGEST))
+
+
+def listed(things: Iterable[str], none: str = "nothing") -> str:
+    """Return things as a list in a sentence.
+
+    >>> listed(["a", "b", "c"]), listed(["a"]), listed([])
+    ('a, b and c', 'a', 'nothing')
+    """
+    everything = list(things)
+    if len(everything) > MOST:
+        everything = [*everything[: MOST - 1], f"{len(everything) - MOST + 1:,} more"]
+    if len(everything) < 2:
+        return everything[0] if everything else none
+    return f"{', '.join(everything[:-1])} and {everything[-1]}"
+
+
+def few(sentences: Sequence[str], what: str) -> list[str]:
+    """Return sentences, the last of them a count where there are too many."""
+    if len(sentences) <= MOST:
+        return list(sentences)
+    return [*sentences[:MOST], f"And {len(sentences) - MOST:,} more {what}."]
+
+
+def count(number: int, what: str) -> str:
+    """Return a number of things.
+
+    >>> count(1, "artifact"), count(2, "artifact")
+    ('1 artifact', '2 artifacts')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def stop(text: str) -> str:
+    """Return a sentence with its full stop.
+
+    >>> stop("it is over"), stop("it says: why?")
+    ('it is over.', 'it says: why?')
+    """
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def name(text: object) -> str:
+    """Return a name from elsewhere."""
+    return escaped(text, 100)
