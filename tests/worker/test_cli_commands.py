@@ -98,7 +98,9 @@ def test_what_cannot_be_done_is_one_line(here, say, command, line):
     assert said.err.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["", "run", "diagram", "check", "explain", "schema", "engines", "plugins"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "diagram", "check", "explain", "schema", "engines", "plugins"]
+)
 def test_help_teaches(say, command):
     """Every command explains itself; those with options show examples."""
     said = say(*command.split(), "--help")
@@ -231,7 +233,10 @@ async def test_explanation_of_a_run_of_another_lifecycle(here, say, trace):
     document["events"][0]["lifecycle"] = "mine"
     (here / "run-of-mine.json").write_text(json.dumps(document))
 
-    alone, judged = say("explain", "run-of-mine.json"), say("explain", "run-of-mine.json", "--lifecycle", mine)
+    alone, judged = (
+        say("explain", "run-of-mine.json"),
+        say("explain", "run-of-mine.json", "--lifecycle", mine),
+    )
     wrong = say("explain", str(trace), "--lifecycle", mine)
 
     assert "It is a run of the lifecycle mine, whose table is needed" in alone.out
