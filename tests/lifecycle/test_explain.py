@@ -563,9 +563,7 @@ LIKELY = st.sampled_from(
         1,
     ]
 )
-NAMES = st.sampled_from(
-    ["env", "started", "dispose", "dispose:x", "abort_sandbox", "stopped", None]
-) | st.text(max_size=5)
+NAMES = st.sampled_from(["env", "started", "dispose", "dispose:x", "abort_sandbox", "stopped", None]) | JSON
 EVENTS = st.fixed_dictionaries(
     {
         "time": st.floats() | st.integers(0, 5) | st.just("1"),
@@ -604,12 +602,3 @@ def test_every_trace_that_can_be_read_can_be_explained(document):
 
     assert lines[0].startswith("Run ")
     assert all(line.isprintable() for line in lines)
-
-
-@pytest.mark.parametrize("field", ["plugin", "call"])
-def test_names_that_are_none(field):
-    """A trace in which plugin or call is no name is refused where it is read, with the event."""
-    event = {"time": 0, "kind": "call", "stage": "started", field: ["x"]}
-
-    with pytest.raises(TraceError, match=r"event 0 cannot be read: .*names, not"):
-        Trace.from_document({"version": 1, "started": "2026-03-01T12:00:00+00:00", "events": [event]})
