@@ -275,15 +275,20 @@ def test_thread():
 
 async def test_pool_thread():
     """A thread of the library's own counts while it works at something that it did not before."""
-    before, go_on = take(), threading.Event()
+    before, begun, go_on = take(), threading.Event(), threading.Event()
 
-    job = POOL.submit(go_on.wait, BOUND)
+    def work() -> None:
+        begun.set()
+        go_on.wait(BOUND)
+
+    job = POOL.submit(work)
+    assert begun.wait(BOUND)
     leak = one(await before.settle(0.2))
     go_on.set()
     await job.future
     left = await before.settle()
 
-    assert leak.what.startswith("stagecall is busy: Event.wait, now at ")
+    assert leak.what.startswith("stagecall is busy: test_pool_thread.<locals>.work, now at ")
     assert left == []
 
 
