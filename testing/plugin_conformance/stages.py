@@ -87,7 +87,6 @@ class StageChecks(PluginKit):
                 interruption=Interruption.CANCEL_ALL,
                 every_task=True,
                 limit=None if self.is_virtual else REAL_POINTS,
-                roots=(stand.folder,),
                 check=False,
             )
 
