@@ -22,7 +22,7 @@ from typing import Protocol
 from ..errors import JournalError
 from .store import Statement, Store
 
-LINGER_SECONDS = 0.1
+LINGER_SECONDS = 0.05
 """How long something may lie in memory for which nobody waits."""
 
 Waiter = tuple[asyncio.AbstractEventLoop, "asyncio.Future[None]"]

@@ -81,6 +81,11 @@ def _common(function: F) -> F:
 _engine = click.option(
     "--engine", "-e", metavar="NAME", help="The engine that runs the tasks; see `stagecall engines`."
 )
+_journal = click.option(
+    "--journal",
+    metavar="FILE",
+    help="What must survive a kill is kept here; by default in your state folder.",
+)
 _config = click.option(
     "--config", "-c", metavar="FILE", help="Worker configuration; see `stagecall schema --what config`."
 )
@@ -99,7 +104,7 @@ First steps:
 \b
 Exit code of `run`: 0 completed, 1 failed, 2 usage, 3 malformed payload,
 4 any other exception; of several tasks the worst. Everything else: 0 fine,
-1 `check` found something broken, 2 usage, 4 an error nobody foresaw.""",
+1 `check` found something broken or `recover` could not undo it, 2 usage, 4 an error nobody foresaw.""",
 )
 @click.version_option(package_name="stagecall", message="%(prog)s %(version)s")
 @_common
@@ -124,6 +129,7 @@ The task log goes to standard output, everything about the run to standard
 error; with --json the log goes to standard error too. Without --config the
 plugins success, env, artifacts, tasklog, maxruntime and logprefix are enabled.
 Ctrl-C aborts cleanly, a second one hurries, a third ends the program at once.
+What a killed command left behind, the next one cleans up: see stagecall recover.
 
 \b
 Exit code: 0 completed, 1 failed, 2 usage (a file that is no task definition
@@ -139,6 +145,8 @@ included), 3 malformed payload, 4 any other exception; of several the worst."""
 @click.option(
     "--concurrency", "-j", type=click.IntRange(min=1), metavar="N", help="How many tasks run at once."
 )
+@_journal
+@click.option("--no-journal", is_flag=True, help="Keep none: what a kill leaves behind stays.")
 @_common
 @click.pass_obj
 def run(
@@ -149,22 +157,30 @@ def run(
     out: str | None,
     as_json: bool,
     concurrency: int | None,
+    journal: str | None,
+    no_journal: bool,
 ) -> int:
     """Run tasks: each TASK is a YAML or JSON file with a task definition, `-` is standard input.
 
     While a task runs, its log appears, and at the bottom of a terminal the stage it is in; then a summary.
     """
     from .output import Streams
+    from .recover import chosen_journal, recover_first
     from .run import run_batch
 
     if out == "":  # an unset variable of a script, which does not mean the current folder
         raise Problem("--out: is empty; name a folder, `.` for the current one")
     jobs = load_jobs(tasks, None if out is None else Path(out))
     worker = worker_config(config, engine)
+    path = chosen_journal(journal, no_journal, worker.journal)
+    if path is not None:
+        recover_first(path, jobs, lambda line: click.echo(line, err=True))
     prepare_folders(jobs)
     with settings.logs().installed() as logs:
         streams = Streams.of_process(as_json)
-        batch = run_batch(jobs, worker, concurrency=concurrency, streams=streams, as_json=as_json, logs=logs)
+        batch = run_batch(
+            jobs, worker, concurrency=concurrency, streams=streams, as_json=as_json, logs=logs, journal=path
+        )
         return asyncio.run(batch)
 
 
@@ -321,3 +337,34 @@ def explain(file: str, lifecycle_file: str | None) -> None:
     from .inspect import explanation
 
     click.echo("\n".join(explanation(file, lifecycle_file)))
+
+
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall recover                      # what killed commands left behind
+  stagecall recover --dry-run            # only tell
+  stagecall recover --journal worker.db --json
+
+\b
+Exit code: 0 fine or nothing to do, 1 something could not be undone (it is kept
+for the next time), 2 usage, or a journal that cannot be used."""
+)
+@_journal
+@click.option("--dry-run", "-n", is_flag=True, help="Tell what would be done, and do none of it.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was done as one JSON object.")
+@_config
+@_common
+def recover(journal: str | None, dry_run: bool, as_json: bool, config: str | None) -> int:
+    """End what killed commands and workers left behind: processes, folders, unfinished uploads.
+
+    Their runs are resolved worker-shutdown, their logs and traces kept. Those that still live are left alone.
+    """
+    from .recover import chosen_journal
+    from .recover import recover as end
+
+    path = chosen_journal(journal, False, worker_config(config, None).journal or True)
+    assert path is not None
+    lines, code = end(path, dry_run=dry_run, as_json=as_json)
+    click.echo("\n".join(lines))
+    return code

@@ -107,7 +107,7 @@ class Batch:
             await self._run(runtime, self.waiting.popleft())
 
     async def _run(self, runtime: Runtime, job: Job) -> None:
-        run = runtime.new_run(job.definition, run_id=job.definition.run_id or 0)
+        run = runtime.new_run(job.definition, run_id=job.definition.run_id or 0, home=job.folder)
         card = Card.begin(job.label, run.lifecycle)
         transcript = self._transcript(job, card)
         run.observe(lambda event: transcript.observe(event, run.context.log_bytes))

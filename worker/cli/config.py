@@ -43,6 +43,7 @@ class WorkerConfig:
     worker_group: str | None = None
     worker_id: str | None = None
     temporary_folder: Path | None = None
+    journal: str | bool = True
 
 
 @attrs.frozen
@@ -140,6 +141,7 @@ def _structured(document: Mapping[str, Any], engine: str) -> WorkerConfig:
         worker_group=worker.get("workerGroup"),
         worker_id=worker.get("workerId"),
         temporary_folder=None if folder is None else Path(folder),
+        journal=worker.get("journal", True),
     )
 
 
@@ -215,6 +217,14 @@ _WORKER: Schema = {
         "type": "integer",
         "min": 1,
         "meta": {"description": "How many tasks run at once, unless --concurrency says so.", "default": 1},
+    },
+    "journal": {
+        "type": ["string", "boolean"],
+        "meta": {
+            "description": "The file that keeps what must survive a kill; true for one in the user's state folder, "
+            "false for none. --journal and --no-journal come first.",
+            "default": True,
+        },
     },
     "temporaryFolder": {
         "type": "string",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
+from ...lifecycle.errors import JournalError
+from ...lifecycle.journal import Journal
 from ...lifecycle.surroundings import ArtifactStore
 from ..environment import LocalEnvironment
 from ..monitor import LogMonitor
@@ -12,7 +16,7 @@ from ..runtime import Runtime
 from .batch import Batch
 from .board import Board
 from .config import WorkerConfig
-from .exits import Exit, worst
+from .exits import Exit, Problem, worst
 from .interrupts import Interrupts
 from .logs import Logs
 from .output import Streams
@@ -28,10 +32,12 @@ async def run_batch(
     streams: Streams,
     as_json: bool,
     logs: Logs,
+    journal: Path | None = None,
 ) -> Exit:
-    """Run the tasks and return the worst of their exit codes.
+    """Run the tasks, with a journal if one is named, and return the worst of their exit codes.
 
-    Raises: ConfigurationError for an engine or plugin that cannot be created.
+    Raises: ConfigurationError for an engine or plugin that cannot be created; Problem for a journal that cannot be
+    opened; JournalError for one that failed.
     """
     board = Board(total=len(jobs), unicode=streams.unicode)
     screen = Screen(streams.log, streams.notes, streams.results, board.lines if streams.live else None)
@@ -40,28 +46,45 @@ async def run_batch(
         screen.start()
         try:
             with logs.redirected(screen.note):
-                await _run_with(config, batch, artifact_store(jobs))
+                await _run_with(config, batch, artifact_store(jobs), journal)
         finally:
             await screen.close()
     return worst(batch.exits)
 
 
-async def _run_with(config: WorkerConfig, batch: Batch, store: ArtifactStore) -> None:
-    environment = LocalEnvironment(store, LogMonitor(), config.temporary_folder, **_identity(config))
+async def _run_with(config: WorkerConfig, batch: Batch, store: ArtifactStore, path: Path | None) -> None:
     try:
-        async with environment, await _runtime(config, environment) as runtime:
-            await batch.run(runtime)
+        async with _opened(path, config.limits.journal_budget) as journal:
+            environment = LocalEnvironment(
+                store, LogMonitor(), config.temporary_folder, journal=journal, **_identity(config)
+            )
+            async with environment, await _runtime(config, environment, journal) as runtime:
+                await batch.run(runtime)
     finally:
         batch.show_reports()
 
 
-async def _runtime(config: WorkerConfig, environment: LocalEnvironment) -> Runtime:
+@asynccontextmanager
+async def _opened(path: Path | None, patience: float) -> AsyncIterator[Journal | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        journal = await Journal.open(path, patience=patience)
+    except JournalError as error:
+        raise Problem(f"{error}; name another file with --journal, or do without: --no-journal") from error
+    async with journal:
+        yield journal
+
+
+async def _runtime(config: WorkerConfig, environment: LocalEnvironment, journal: Journal | None) -> Runtime:
     return await Runtime.create(
         config.engine,
         config.plugins,
         engine_config=config.engine_config,
         environment=environment,
         limits=config.limits,
+        journal=journal,
     )
 
 

@@ -24,6 +24,9 @@ MAX_BYTES = 16 * 1024 * 1024
 
 DEFAULT_OUT = Path("stagecall-out")
 
+KEPT_LOG = "task.log"
+"""What recovery calls the log of a run in its output folder."""
+
 
 @attrs.frozen
 class Job:
@@ -147,6 +150,7 @@ def _clear(folder: Path) -> None:
     if os.path.lexists(trace):
         if artifacts.exists():
             shutil.rmtree(artifacts)
+        (folder / KEPT_LOG).unlink(missing_ok=True)
         trace.unlink()
     elif artifacts.exists() and any(artifacts.iterdir()):
         raise Problem(
