@@ -220,7 +220,21 @@ class TaskRun(Run):
         try:
             folder.rmdir()  # often nothing is left in it, and a thread would take ten times as long
         except OSError:
-            await remove_folder(folder)
+            await self._remove_in_spite_of_strangers(folder)
+
+    async def _remove_in_spite_of_strangers(self, folder: Path) -> None:
+        """Remove a folder, also if somebody but the driver cancels that, as a program does with all its tasks."""
+        task = asyncio.current_task()
+        assert task is not None
+        while True:
+            try:
+                await remove_folder(folder)
+            except asyncio.CancelledError:
+                if not any(call.task is task and not call.cancelling for call in self._barrier.open):
+                    raise
+                task.uncancel()
+            else:
+                return
 
     def _release_folder(self) -> None:
         """Release the lease of the folder if that is gone, or was never made."""

@@ -24,6 +24,7 @@ from stagecall.testing.doubles import (
     outcomes,
     path,
 )
+from stagecall.testing.sweep import Interruption, sweep
 from stagecall.testing.virtual_time import virtual_time
 from stagecall.worker.task_run import TaskRun
 
@@ -231,6 +232,28 @@ async def test_all_tasks_are_cancelled_at_any_turn(make_run, turns):
     assert recorder.calls.count(("dispose",)) == 1
     assert engine.asked.count("dispose_sandbox") == len(engine.sandboxes)
     assert_alone()
+
+
+@pytest.mark.parametrize("interruption", [Interruption.CANCEL, Interruption.CANCEL_ALL])
+@virtual_time
+async def test_folder_goes_whichever_task_is_cancelled(tmp_path, interruption):
+    """Wherever strangers cancel one task of a run or all, the removal of its folder included, no folder stays."""
+
+    async def scenario():
+        async def started(sandbox: object) -> None:
+            for number in range(100):  # not gone before a thread is told to stop
+                (plugin.context.temporary_folder / str(number)).touch()
+
+        plugin = ScriptedPlugin("plugin", started=started)
+        with Bench(tmp_path) as bench:
+            return await bench(plugin).wait()
+
+    report = await sweep(scenario, interruption=interruption, every_task=True, roots=[tmp_path])
+
+    stages = {outcome.point.stage for outcome in report.outcomes}
+    removals = [outcome for outcome in report.outcomes if "remove_folder" in outcome.point.where]
+    assert stages >= {"prepare", "started", "dispose"}
+    assert len(removals) >= 2
 
 
 @virtual_time
