@@ -577,3 +577,33 @@ def test_the_default_plugins_in_any_order():
     report = explore(scenario, bound=2 if MORE else 1, most=2000 if MORE else 60, samples=20)
 
     assert (list(report.results), report.failure) == (["'completed'"], None)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("turns", range(0, 40, 4))
+def test_an_abort_in_very_many_orders(tmp_path, turns):
+    """An abort in any turn of a run with threads, background work and a report: the rules hold in all orders tried."""
+
+    async def scenario():
+        with Bench(tmp_path) as bench:
+            busy: dict[str, Any] = dict.fromkeys((*HOOKS, "dispose"), pause)
+
+            async def started(sandbox):
+                spawner.context.spawn(pause())
+
+            spawner = ScriptedPlugin("spawner", started=started, stopped=lambda result_set: True)
+            plugins = [ScriptedPlugin("a", **busy), ScriptedPlugin("b", after=["a"], **busy), spawner]
+            run = bench(*plugins, report=pause)
+
+            async def abort():
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                return run.abort(ExceptionReason.CANCELED)
+
+            resolution, decided = await asyncio.gather(run.wait(), abort())
+            assert decided == (resolution.reason is ExceptionReason.CANCELED)
+
+    report = explore(scenario, most=5000, samples=2000)
+
+    print(report)
+    assert report.failure is None

@@ -339,3 +339,21 @@ async def test_sweep_of_the_default_plugins_on_the_mock_engine():
 
     assert report.points >= 20
     assert report.bad == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("interruption", Interruption)
+async def test_sweep_of_every_task_of_real_processes(tmp_path, interruption):
+    """Every task of a run on the process engine with the default plugins, at every point: nothing is left of it."""
+
+    async def scenario():
+        with Bench(tmp_path) as bench:
+            runtime = await Runtime.create("process", environment=bench.environment, strict=True)
+            async with runtime:
+                command = ["sh", "-c", "echo hello > out; sleep 0.02"]
+                return await runtime.new_run({"payload": {"command": command}}).wait()
+
+    report = await sweep(scenario, interruption=interruption, every_task=True, roots=[tmp_path])
+
+    print(f"{interruption.value}: {report}")
+    assert report.points >= 20
