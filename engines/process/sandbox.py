@@ -93,12 +93,14 @@ class ProcessSandbox(Sandbox):
         """
         async with self._starting:
             self._check_not_aborted()
-            if self._closing:
+            if self._closing or self._killed:
                 raise SandboxTerminatedError("the sandbox has ended: no shell can be started in it")
             program = self._program.instead(tuple(command) or self._shell)
             with room_on_host():
                 shell = await ProcessShell.start(program, self._cell.nested(), tty)
             self._shells.append(shell)
+            if self._killed or self._aborted:  # while it was being started
+                shell.stop()
             return shell
 
     async def kill(self) -> None:
@@ -109,7 +111,7 @@ class ProcessSandbox(Sandbox):
         """
         if not self._life.done():
             self._killed = True
-            self._command.stop(self._grace)
+            self._stop()
             await asyncio.wait([self._life])
         self._check_not_aborted()
 
@@ -154,8 +156,7 @@ class ProcessSandbox(Sandbox):
         self._closing = True
         async with self._starting:
             pass  # a shell that was being started is among the others now
-        for shell in self._shells:
-            shell.stop()
+        self._stop_shells()
         for shell in self._shells:
             await shell.finished()
         await self._cell.clear()
@@ -197,7 +198,7 @@ class ProcessSandbox(Sandbox):
     async def _cut(self) -> None:
         """Abort, and raise what kept that from being done in good order."""
         self._aborted = True
-        self._command.stop(self._grace)
+        self._stop()
         if self._concluding is not None:
             self._concluding.cancel()
         if not self._life.done():
@@ -209,6 +210,15 @@ class ProcessSandbox(Sandbox):
         error = None if self._life.cancelled() else self._life.exception()
         if error is not None and not isinstance(error, SandboxAbortedError):
             raise error
+
+    def _stop(self) -> None:
+        """Begin to end the task; its shells at once, before what asks the task to end makes them fail instead."""
+        self._stop_shells()
+        self._command.stop(self._grace)
+
+    def _stop_shells(self) -> None:
+        for shell in self._shells:
+            shell.stop()
 
     async def _dead(self) -> None:
         """Wait until nothing is alive; who cancels that is in a hurry: what is left of the grace is dropped."""
@@ -227,7 +237,7 @@ class ProcessSandbox(Sandbox):
     def _stop_if_failed(self, drain: asyncio.Future[int]) -> None:
         """End the task when its output cannot be taken any more, as on a full disk."""
         if not drain.cancelled() and drain.exception() is not None:
-            self._command.stop(self._grace)
+            self._stop()
 
     def _check_not_aborted(self) -> None:
         if self._aborted:

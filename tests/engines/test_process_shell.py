@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from stagecall.engines.errors import SandboxTerminatedError, ShellAbortedError, ShellTerminatedError
+from stagecall.engines.errors import (
+    SandboxAbortedError,
+    SandboxTerminatedError,
+    ShellAbortedError,
+    ShellTerminatedError,
+)
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.lifecycle.errors import FeatureNotSupportedError, MalformedPayloadError
 
@@ -261,6 +266,26 @@ async def test_a_shell_ends_with_its_sandbox(make_house, kind, tty):
         await shell.wait()
     with pytest.raises(SandboxTerminatedError):
         await run.sandbox.new_shell([], False)
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+@pytest.mark.parametrize("end", ["kill", "abort"])
+async def test_a_shell_that_dies_with_its_sandbox_was_aborted(make_house, kind, end):
+    """A sandbox that is asked to end, and takes its time, aborts its shells at once: none seems to have failed."""
+    house = await make_house(kind, killGrace=BOUND)
+    run = await house.sh("trap 'sleep 0.2; exit 0' TERM; echo ready; while :; do sleep 0.01; done")
+    await run.logged("ready")
+    shell = await run.sandbox.new_shell(["sleep", "1000"], False)
+    waiting = asyncio.ensure_future(shell.wait())
+    await asyncio.sleep(0)
+
+    ending = asyncio.ensure_future(getattr(run.sandbox, end)())
+    await asyncio.wait([waiting], timeout=BOUND)
+
+    assert isinstance(waiting.exception(), ShellAbortedError)
+    with pytest.raises((SandboxTerminatedError, SandboxAbortedError)):
+        await run.sandbox.new_shell([], False)
+    await ending
 
 
 async def test_a_shell_that_starts_while_the_sandbox_ends_does_not_stay(run):
