@@ -22,7 +22,7 @@ from .environment import EnvironmentChecks, LogChecks
 from .mock import MockRecipes
 from .proxies import ProxyChecks
 from .races import RaceChecks
-from .recipes import FILE_CONTENT, EngineRecipes, Payload, ShellCommand
+from .recipes import FILE_CONTENT, READY, EngineRecipes, Payload, ShellCommand
 from .rig import Prepare, Rig, SandboxRun
 from .rooms import RoomChecks
 from .shells import ShellChecks
@@ -30,6 +30,7 @@ from .volumes import VolumeChecks
 
 __all__ = [
     "FILE_CONTENT",
+    "READY",
     "CommandRecipes",
     "EngineConformance",
     "EngineRecipes",

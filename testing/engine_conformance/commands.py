@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .recipes import FILE_CONTENT, EngineRecipes, Payload
+from .recipes import FILE_CONTENT, READY, EngineRecipes, Payload
 
 _WRITE = f"""\
 for name in "$@"; do
@@ -34,8 +34,8 @@ class CommandRecipes(EngineRecipes):
         return self._script(":")
 
     def lasts(self) -> Payload:
-        """Return the payload of a task that goes on for minutes."""
-        return self._script("exec sleep 1000")
+        """Return the payload of a task that goes on for minutes, or ends well on SIGTERM."""
+        return self._script(f"trap 'kill $!; exit 0' TERM; echo {READY}; sleep 1000 & wait $!")
 
     def writes_files(self, names: Sequence[str]) -> Payload:
         """Return the payload of a task that writes files below its working folder."""

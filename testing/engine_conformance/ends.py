@@ -9,7 +9,7 @@ from ...engines.base import ResultSet
 from ...engines.errors import SandboxAbortedError, SandboxTerminatedError
 from ..conformance import needs
 from .expect import expect_error, outcome_of, turn_loop
-from .recipes import EngineRecipes
+from .recipes import READY, EngineRecipes
 
 
 class EndChecks(EngineRecipes):
@@ -41,11 +41,11 @@ class EndChecks(EngineRecipes):
 
     @needs("kill")
     async def test_kill(self) -> None:
-        """A task that is killed has a result, and failed; to kill it again does nothing."""
+        """A task that is killed has a result, and failed, however it ended then; to kill it again does nothing."""
         async with self.rig() as rig:
             run = await rig.start(self.lasts())
             waiting = asyncio.ensure_future(run.wait())
-            await turn_loop()
+            await run.logged(READY)
 
             await run.sandbox.kill()
             await run.sandbox.kill()
@@ -81,7 +81,7 @@ class EndChecks(EngineRecipes):
         async with self.rig() as rig:
             run = await rig.start(self.lasts())
             waiting = asyncio.ensure_future(outcome_of(run.wait()))
-            await turn_loop()
+            await run.logged(READY)
 
             await run.sandbox.abort()
             await run.sandbox.abort()

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ...engines.base import Engine, EngineOptions
 from ...engines.mock import provider
-from .recipes import EngineRecipes, Payload, ShellCommand
+from .recipes import READY, EngineRecipes, Payload, ShellCommand
 
 BRIEFLY = 1
 """In milliseconds: a task without any delay ends in the very moment in which somebody waits for it."""
@@ -38,7 +38,7 @@ class MockRecipes(EngineRecipes):
 
     def lasts(self) -> Payload:
         """Return the payload of a task that takes five minutes."""
-        return {"function": "true", "delay": 300_000}
+        return {"function": "write-log-sleep", "argument": READY, "delay": 300_000}
 
     def writes_files(self, names: Sequence[str]) -> Payload:
         """Return the payload of a task that writes files."""

@@ -20,6 +20,10 @@ FILE_CONTENT = b"Hello World"
 """What is in every file that `writes_files` makes a task write."""
 
 
+READY = "ready"
+"""What a task that lasts writes first."""
+
+
 @attrs.frozen
 class ShellCommand:
     """A command for `new_shell`, what it writes, and the line on the default shell's stdin that does the same."""
@@ -48,6 +52,8 @@ class EngineRecipes(Conformance):
         "displays": "a task has displays",
     }
 
+    bound: ClassVar[float] = 30.0
+    """For how many seconds a check may wait for the engine."""
     config: ClassVar[Mapping[str, Any]] = {}
     """What the engine is configured with: `EngineOptions.config`."""
     settling: ClassVar[float] = 5.0
@@ -85,7 +91,10 @@ class EngineRecipes(Conformance):
         raise self._missing("silent")
 
     def lasts(self) -> Payload:
-        """Return the payload of a task that goes on for minutes: it is killed or aborted."""
+        """Return the payload of a task that writes the line READY to its output, and goes on for minutes.
+
+        A task that can be asked to end, as by a signal, then ends at once and well: also so it has been killed.
+        """
         raise self._missing("lasts")
 
     def writes_files(self, names: Sequence[str]) -> Payload:

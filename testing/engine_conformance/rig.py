@@ -45,6 +45,9 @@ Prepare = Callable[[SandboxBuilder], Awaitable[object]]
 MARK = "[stagecall"
 """What a line of the log begins with that is not the task's own."""
 
+CLOSING_SECONDS = 10.0
+"""How long to wait for the end of what has failed already."""
+
 
 class _Owner(Unleased):
     """The run that a context belongs to."""
@@ -263,7 +266,7 @@ async def _made(recipes: EngineRecipes, environment: LocalEnvironment) -> AsyncI
             yield rig
     except BaseException:
         with contextlib.suppress(Exception):  # the first error counts
-            async with _bounded(recipes.bound, "ending what failed"):
+            async with _bounded(min(recipes.bound, CLOSING_SECONDS), "ending what failed"):
                 await rig.close()
         raise
     async with _bounded(recipes.bound, "ending a sandbox or the engine"):

@@ -18,7 +18,7 @@ class TestProcessInGroup(CommandRecipes, EngineConformance):
     """Tasks are processes of the host, which sees neither volumes nor proxies nor displays of theirs."""
 
     capabilities = EngineConformance.capabilities - {"proxies", "volumes", "displays"}
-    config: ClassVar = {"containment": "none", "killGrace": 0}
+    config: ClassVar = {"containment": "none", "killGrace": 5}
     impossible_variables = ("", "two words", "1st", "a=b", "STAGECALL_X")
     race_examples = ORDERS
 
@@ -32,13 +32,13 @@ class TestProcessInGroup(CommandRecipes, EngineConformance):
 class TestProcessMarked(TestProcessInGroup):
     """Supervised, and found by their marker."""
 
-    config: ClassVar = {"containment": "marker", "killGrace": 0}
+    config: ClassVar = {"containment": "marker", "killGrace": 5}
 
 
 class TestProcessInCgroup(TestProcessInGroup):
     """In a control group, where the host allows to make one."""
 
-    config: ClassVar = {"containment": "cgroup", "killGrace": 0}
+    config: ClassVar = {"containment": "cgroup", "killGrace": 5}
 
     async def engine_factory(self, options):
         if reason := await no_cgroup():

@@ -26,7 +26,7 @@ class TestScript(CommandRecipes, EngineConformance):
         "command": [PYTHON, "-I", "-S", "-c", RUNNER],
         "schema": {"words": {"type": "list", "required": True, "schema": {"type": "string"}}},
         "containment": "none",
-        "killGrace": 0,
+        "killGrace": 5,
     }
     impossible_variables = ("", "two words", "1st", "a=b", "STAGECALL_X")
     race_examples = 60 if os.environ.get("STAGECALL_CI") else 5

@@ -73,8 +73,9 @@ async def test_what_is_left_is_named(monkeypatch):
     assert "neglected-" in told
 
 
-async def test_first_error_counts():
+async def test_first_error_counts(monkeypatch):
     """Where a check fails, its own error comes out, however badly what it left can be ended."""
+    monkeypatch.setattr(MockKit, "settling", 0.01)
 
     async def fail():
         async with MockKit().rig() as rig:

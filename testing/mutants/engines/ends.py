@@ -111,15 +111,15 @@ class CancelsThoseWhoWait(SandboxLayer):
     _aborted = False
 
     async def abort(self) -> None:
-        await self.inner.abort()
         self._aborted = True
+        await self.inner.abort()
 
     async def wait_for_result(self) -> ResultSet:
         early = not self._aborted
         try:
             return await super().wait_for_result()
         except SandboxAbortedError as error:
-            if early and self._aborted:
+            if early:
                 raise RuntimeError("the connection to the task was lost") from error
             raise
 
