@@ -54,7 +54,7 @@ def format_duration(seconds: float) -> str:
     >>> [format_duration(seconds) for seconds in (0, 0.0123, 3.4, 123.4, 3600, 93784.2)]
     ['0s', '12ms', '3.4s', '2m 3.4s', '1h', '1d 2h 3m 4s']
     """
-    milliseconds = round(seconds * 1000)
+    milliseconds = round(seconds * 1000) if abs(seconds) < 3600 else round(seconds) * 1000  # never infinite
     if milliseconds < 0:
         return f"-{format_duration(-seconds)}"
     if 0 < milliseconds < 1000:

@@ -1,6 +1,7 @@
 """Durations and instants: what people write is read exactly, and what is shown can be read again."""
 
 import re
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -143,6 +144,7 @@ def test_the_pattern_tells_durations(text):
         (93784.2, "1d 2h 3m 4s"),
         (-0.0001, "0s"),
         (-2.5, "-2.5s"),
+        (sys.float_info.max, f"{int(sys.float_info.max) // 86400}d 14h 26m 8s"),
     ],
 )
 def test_durations_are_shown_short(seconds, text):
