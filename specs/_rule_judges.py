@@ -50,11 +50,16 @@ def exception_once(reading: Reading) -> Found:
 
 
 def dispose_last(reading: Reading) -> Found:
-    """The final stage is entered once, does nothing but dispose, and the trace ends with nothing under way."""
-    final, entered = reading.lifecycle.final, reading.entered
+    """The stage that disposes is entered once, does nothing else, no stage follows it, and the trace ends with
+    nothing under way.
+    """
+    final, entered = reading.disposing, reading.entered
     times = sum(event.stage == final for _, event in reading.of(Kind.MOVE))
     if times != 1:
         yield len(reading.trace), f"{final!r} was entered {times} times, not once"
+    for seq, event in reading.of(Kind.MOVE):
+        if seq > entered.get(final, len(reading.trace)):
+            yield seq, f"{event.stage!r} was entered after {final!r}"
     for call in reading.calls:
         disposes = call.name == reading.disposal or call.name.startswith("dispose:")
         disposes |= call.name == "report" and _recovers(reading, call)

@@ -127,8 +127,14 @@ class Reading:
 
     @cached_property
     def disposal(self) -> str | None:
-        """The hook that disposes task plugins: the final stage's."""
-        return self.lifecycle[self.lifecycle.final].hook
+        """The hook that disposes task plugins."""
+        return self.lifecycle[self.disposing].hook
+
+    @cached_property
+    def disposing(self) -> str:
+        """The stage whose action is `dispose`: the final one, unless the table is unsound."""
+        named = (stage.name for stage in self.lifecycle.stages if stage.action == "dispose")
+        return next(named, self.lifecycle.final)
 
     @cached_property
     def cut_short(self) -> frozenset[str]:

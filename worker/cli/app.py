@@ -233,6 +233,16 @@ Examples:
   stagecall check                  # the lifecycle of task runs
   stagecall check mine.yml         # a lifecycle of your own
   stagecall check out/run.json     # did this run keep every rule?
+  stagecall check --states         # what a run can be in: stage, outcome, abort
+  stagecall check --paths          # every way there is, one a line; takes a while
+  stagecall check mine.yml --counterexample bad.json
+  stagecall diagram --lifecycle mine.yml --run bad.json --output bad.html
+
+\b
+A lifecycle is linted, then every way through it is taken: whatever goes wrong
+in each stage, and an abort at every moment, decided by the functions that
+decide in a real run. Each way is a trace that the ordering rules judge; the
+shortest that breaks one is shown.
 
 \b
 Exit code: 0 everything holds, 1 something is broken, 2 usage."""
@@ -241,12 +251,20 @@ Exit code: 0 everything holds, 1 something is broken, 2 usage."""
 @click.option(
     "--lifecycle", "-l", "lifecycle_file", metavar="FILE", help="The lifecycle that a run.json is judged by."
 )
+@click.option("--states", is_flag=True, help="List every combination of stage, outcome and abort.")
+@click.option("--paths", is_flag=True, help="Judge and list every path, not only one for each transition.")
+@click.option(
+    "--counterexample", metavar="FILE", help="Write the shortest path that breaks a rule as a run.json."
+)
 @_common
-def check(file: str | None, lifecycle_file: str | None) -> int:
-    """Check a lifecycle's table, or judge a stored run by the ordering rules."""
-    from .inspect import check as verdicts
+def check(
+    file: str | None, lifecycle_file: str | None, states: bool, paths: bool, counterexample: str | None
+) -> int:
+    """Check a lifecycle in every way a run can take, or judge a stored run by the ordering rules."""
+    from .check import Wanted
+    from .check import check as verdicts
 
-    lines, code = verdicts(file, lifecycle_file)
+    lines, code = verdicts(file, lifecycle_file, Wanted(paths, states, counterexample))
     click.echo("\n".join(lines))
     return code
 

@@ -1,24 +1,22 @@
-"""`stagecall diagram`, `check` and `schema`: what can be told without running anything."""
+"""`stagecall diagram` and `schema`: what can be told without running anything."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...lifecycle.diagram import dot, html, mermaid, svg
 from ...lifecycle.explain import explain
 from ...specs.lifecycle import TASK_RUN, Lifecycle
-from ...specs.lifecycle_lint import lint
 from ...specs.lifecycle_yaml import LifecycleDocumentError, lifecycle_schema, read_lifecycle
-from ...specs.rules import RULES, judge
 from ...specs.schema_export import json_schema, markdown
 from ...specs.schemas import MergedSchema
 from ...specs.task_schema import task_schema
 from ...specs.trace import Kind, Trace, TraceError
 from ..runtime import Runtime
 from .config import Available, WorkerConfig
-from .exits import Exit, Problem
+from .exits import Problem
 from .tasks import name_of, read_document
 
 FORMATS: Mapping[str, Callable[[Lifecycle, Trace | None], str]] = {
@@ -46,17 +44,18 @@ def diagram(format: str, lifecycle_file: str | None, run_file: str | None) -> st
     lifecycle = declared_lifecycle(lifecycle_file)
     trace = None if run_file is None else read_trace(run_file)
     if trace is not None and run_file is not None:
-        _check_same(lifecycle, trace, run_file)
+        check_same(lifecycle, trace, run_file)
     picture = FORMATS[format](lifecycle, trace)
     return picture if picture.endswith("\n") else f"{picture}\n"
 
 
 def declared_lifecycle(file: str | None) -> Lifecycle:
     """Return the lifecycle that a file declares, sound or not, or that of task runs. Raises: Problem."""
-    return TASK_RUN if file is None else _lifecycle_of(read_document(file), file)
+    return TASK_RUN if file is None else lifecycle_of(read_document(file), file)
 
 
-def _lifecycle_of(document: Any, file: str) -> Lifecycle:
+def lifecycle_of(document: Any, file: str) -> Lifecycle:
+    """Return the lifecycle that a document declares, sound or not; `file` is where it stood. Raises: Problem."""
     try:
         return read_lifecycle(document)
     except LifecycleDocumentError as error:
@@ -65,17 +64,19 @@ def _lifecycle_of(document: Any, file: str) -> Lifecycle:
 
 def read_trace(file: str) -> Trace:
     """Return a stored trace. Raises: Problem."""
-    return _trace_of(read_document(file), file)
+    return trace_of(read_document(file), file)
 
 
-def _trace_of(document: Any, file: str) -> Trace:
+def trace_of(document: Any, file: str) -> Trace:
+    """Return the trace that a document holds; `file` is where it stood. Raises: Problem."""
     try:
         return Trace.from_document(document)
     except TraceError as error:
         raise Problem(f"{name_of(file)}: {error}") from error
 
 
-def _check_same(lifecycle: Lifecycle, trace: Trace, file: str) -> None:
+def check_same(lifecycle: Lifecycle, trace: Trace, file: str) -> None:
+    """Refuse a trace of another lifecycle. Raises: Problem that names both."""
     told = [event.get("lifecycle") for event in trace.of(Kind.RUN)]
     if told and told[0] not in (None, lifecycle.name):
         raise Problem(
@@ -84,48 +85,12 @@ def _check_same(lifecycle: Lifecycle, trace: Trace, file: str) -> None:
         )
 
 
-def check(file: str | None, lifecycle_file: str | None) -> tuple[list[str], Exit]:
-    """Return the verdicts on a stored trace or a lifecycle's table, a line each, and the exit code.
-
-    Raises: Problem.
-    """
-    document = None if file is None else read_document(file)
-    if file is not None and isinstance(document, Mapping) and "events" in document:
-        trace, lifecycle = _trace_of(document, file), declared_lifecycle(lifecycle_file)
-        _check_same(lifecycle, trace, file)
-        lines = list(_trace_verdicts(trace, lifecycle))
-        return lines, Exit.FAILED if judge(trace, lifecycle) else Exit.COMPLETED
-    if file is not None and lifecycle_file is not None:
-        raise Problem(f"{name_of(file)}: not a stored trace, which --lifecycle would be for")
-    lifecycle = TASK_RUN if file is None else _lifecycle_of(document, file)
-    lines = list(_table_verdicts(lifecycle))
-    return lines, Exit.FAILED if lint(lifecycle) else Exit.COMPLETED
-
-
 def explanation(file: str, lifecycle_file: str | None) -> list[str]:
     """Return the lines that explain a stored run. Raises: Problem."""
     trace, lifecycle = read_trace(file), declared_lifecycle(lifecycle_file)
     if lifecycle_file is not None:
-        _check_same(lifecycle, trace, file)
+        check_same(lifecycle, trace, file)
     return explain(trace, lifecycle)
-
-
-def _trace_verdicts(trace: Trace, lifecycle: Lifecycle) -> Iterator[str]:
-    broken = judge(trace, lifecycle)
-    for rule in RULES:
-        against = [one for one in broken if one.rule is rule]
-        yield f"{'BROKEN' if against else 'ok':6}  {rule.number} {rule.name}: {rule.sentence}"
-        yield from (f"        event {one.seq}: {one.message}" for one in against)
-
-
-def _table_verdicts(lifecycle: Lifecycle) -> Iterator[str]:
-    findings = lint(lifecycle)
-    for finding in findings:
-        yield f"BROKEN  {finding}"
-    if not findings:
-        exceptions = ", ".join(sorted(lifecycle.exception_stages))
-        yield f"ok      {lifecycle.name}: {' > '.join(lifecycle.main_path)}"
-        yield f"        on an error or abort: {exceptions}"
 
 
 async def schema_of(subject: str, config: WorkerConfig, available: Available) -> tuple[MergedSchema, str]:
