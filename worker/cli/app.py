@@ -218,13 +218,7 @@ def diagram(
 
     by_name = SUFFIXES.get(Path(output).suffix.lower()) if output else None
     picture = draw(format_ or by_name or "mermaid", lifecycle_file, run_file)
-    if output is None:
-        click.echo(picture, nl=False)
-        return
-    try:
-        Path(output).write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise Problem(f"--output {output}: {error.strerror or error}") from error
+    _deliver(picture, output)
 
 
 @stagecall.command(
@@ -386,3 +380,47 @@ def recover(journal: str | None, dry_run: bool, as_json: bool, config: str | Non
     lines, code = end(path, dry_run=dry_run, as_json=as_json)
     click.echo("\n".join(lines))
     return code
+
+
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall export --format scxml                 # a state chart for other tools
+  stagecall export --output lifecycle.pml         # a model for Spin; its head says how to verify it
+  stagecall export --lifecycle mine.yml --format promela"""
+)
+@click.option(
+    "--format",
+    "-f",
+    "format_",
+    type=click.Choice(["promela", "scxml"]),
+    help="By default that of --output's name.",
+)
+@click.option(
+    "--lifecycle",
+    "-l",
+    "lifecycle_file",
+    metavar="FILE",
+    help="Export this lifecycle instead of that of task runs.",
+)
+@click.option("--output", "-o", metavar="FILE", help="Write here instead of to standard output.")
+@_common
+def export(format_: str | None, lifecycle_file: str | None, output: str | None) -> None:
+    """Write a lifecycle down for other tools: as a state chart, or as a model with the rules to verify on it."""
+    from .export import SUFFIXES
+    from .export import export as written
+
+    by_name = SUFFIXES.get(Path(output).suffix.lower()) if output else None
+    if (chosen := format_ or by_name) is None:
+        raise Problem("--format: is missing, and --output names none; allowed are promela, scxml")
+    _deliver(written(chosen, lifecycle_file), output)
+
+
+def _deliver(text: str, output: str | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise Problem(f"--output {output}: {error.strerror or error}") from error
