@@ -18,6 +18,7 @@ from stagecall.specs.rules import RULES
 from ..support.invented import INVENTED
 
 CI = "STAGECALL_CI" in os.environ
+EVERY_CLAIM = [claim.name for claim in CLAIMS]
 BROKEN = Path(__file__).parent / "broken"
 BOUND = 100.0
 """Seconds that each program may take; each takes a second or two."""
@@ -31,9 +32,7 @@ class Verifier:
     compiler: str
     folder: Path
 
-    def failing(
-        self, model: str, claims: Iterable[str] = tuple(claim.name for claim in CLAIMS)
-    ) -> dict[str, str]:
+    def failing(self, model: str, claims: Iterable[str] = EVERY_CLAIM) -> dict[str, str]:
         """Return the claims that the model does not keep, each with the trail that Spin found, played back."""
         self._compile(model, [], [])
         found = {claim: self._verify("-a", "-f", "-N", claim) for claim in claims}
@@ -95,7 +94,7 @@ def test_lifecycle_of_task_runs_keeps_every_claim(verifier):
 
 def test_lifecycle_with_invented_stages_keeps_every_claim(verifier):
     """A lifecycle of one's own, with hooks that judge one by one in reverse, is verified in the same way."""
-    claims = [claim.name for claim in CLAIMS] if CI else ["dispose_always"]
+    claims = EVERY_CLAIM if CI else ["dispose_always"]
 
     assert verifier.failing(promela(INVENTED), claims) == {}
 
@@ -119,7 +118,7 @@ BROKEN_TABLES = {
 @pytest.mark.parametrize("name", BROKEN_TABLES)
 def test_broken_table_fails_by_name(verifier, name):
     """Spin names the claims that a broken table breaks, and has a trail for each that can be played back."""
-    claims = [claim.name for claim in CLAIMS] if CI else sorted(BROKEN_TABLES[name])
+    claims = EVERY_CLAIM if CI else sorted(BROKEN_TABLES[name])
 
     failing = verifier.failing(promela(broken_lifecycle(name)), claims)
 
