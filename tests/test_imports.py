@@ -203,7 +203,7 @@ def test_importing_the_package_is_light():
     assert loaded & HEAVY == set()
 
 
-@pytest.mark.parametrize("module", ["testing", "testing.doubles", "testing.virtual_time"])
+@pytest.mark.parametrize("module", ["testing", "testing.chaos", "testing.doubles", "testing.virtual_time"])
 def test_what_ships_for_tests_needs_no_test_tool(module):
     """The package of test tools loads neither hypothesis nor pytest, which only some of its modules need."""
     code = f"import sys, stagecall.{module}; print(*sys.modules)"

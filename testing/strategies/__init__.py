@@ -13,6 +13,7 @@ They need hypothesis (`pip install 'stagecall[testing]'`).
 
 from .faults import aborts, behaviours, fault_schedules, limits
 from .lifecycles import lifecycles
+from .payloads import invalid_payloads, payloads
 from .unsound import MISTAKES, Unsound, unsound_lifecycles
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "aborts",
     "behaviours",
     "fault_schedules",
+    "invalid_payloads",
     "lifecycles",
     "limits",
+    "payloads",
     "unsound_lifecycles",
 ]
