@@ -77,14 +77,15 @@ def fault_schedules(
     *,
     names: Sequence[str] = NAMES,
     beside: Sequence[str] = (),
+    calls: Sequence[str] = ENGINE_CALLS + ENGINE_FEATURES,
     max_aborts: int = 1,
     threaded: bool = False,
 ) -> FaultSchedule:
     """Return a strategy of fault schedules for runs of a lifecycle.
 
     Each of up to `len(names)` plugins, in any order, has any of the hooks, and may come after those named before it,
-    those under test (`beside`), and one that is not there. Up to two calls of the engine go wrong. With `threaded` half
-    of the hooks are plain `def`s; see `behaviours`. The simplest is the schedule in which nothing goes wrong.
+    those under test (`beside`), and one that is not there. Up to two `calls` of the engine go wrong. With `threaded`
+    half of the hooks are plain `def`s; see `behaviours`. The simplest is the schedule in which nothing goes wrong.
 
     >>> from hypothesis import find
     >>> find(fault_schedules(), lambda schedule: True) == FaultSchedule()
@@ -93,7 +94,7 @@ def fault_schedules(
     told = draw(_casts(tuple(lifecycle.hooks), tuple(names), tuple(beside), _ANY if threaded else _ON_LOOP))
     return FaultSchedule(
         told,
-        engine=draw(_ENGINE),
+        engine=draw(_engines(tuple(calls))),
         actions={name: draw(_ON_LOOP) for name in own_actions(lifecycle)},
         report=draw(_REPORT),
         aborts=tuple(draw(_several_aborts(lifecycle, max_aborts))),
@@ -129,10 +130,11 @@ def _casts(
 _ANY = behaviours(threaded=True)
 _ON_LOOP = behaviours()
 _REPORT = st.none() | _ON_LOOP
-_NOTHING: dict[str, Behaviour] = {}
-_ENGINE = st.just(_NOTHING) | st.dictionaries(
-    st.sampled_from(ENGINE_CALLS + ENGINE_FEATURES), _ON_LOOP, max_size=2
-)
+
+
+@lru_cache(maxsize=256)
+def _engines(calls: tuple[str, ...]) -> st.SearchStrategy[dict[str, Behaviour]]:
+    return st.builds(dict) | st.dictionaries(st.sampled_from(calls), _ON_LOOP, max_size=2)
 
 
 @lru_cache(maxsize=256)

@@ -8,11 +8,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from stagecall.engines.base import Engine
+from stagecall.lifecycle.limits import Limits
 from stagecall.specs.lifecycle import Lifecycle
 from stagecall.specs.trace import Kind
-from stagecall.testing.chaos import FaultSchedule, Foreign
+from stagecall.testing.chaos import ENGINE_CALLS, FaultSchedule, Foreign
 from stagecall.testing.machine import LifecycleMachine
-from stagecall.testing.strategies import fault_schedules
+from stagecall.testing.strategies import fault_schedules, limits
 
 from ..support.invented import INVENTED
 
@@ -38,8 +39,11 @@ class AnyOrder(LifecycleMachine):
         assert isinstance(self.mock, Engine)
         return self.mock
 
+    def limits(self) -> st.SearchStrategy[Limits]:
+        return limits()
+
     def schedules(self) -> st.SearchStrategy[FaultSchedule]:
-        return fault_schedules(self.lifecycle, max_aborts=0, threaded=True)
+        return fault_schedules(self.lifecycle, calls=ENGINE_CALLS, max_aborts=0, threaded=True)
 
     def check(self) -> None:
         assert self.mock._running == 0

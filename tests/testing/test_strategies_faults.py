@@ -65,6 +65,12 @@ def test_schedule_keeps_to_its_bounds(schedule):
         assert not any(behaviour.threaded for behaviour in plugin.hooks.values())
 
 
+@given(fault_schedules(calls=["kill"]))
+def test_only_the_engine_calls_that_were_asked_for(schedule):
+    """A list of calls leaves no other in."""
+    assert schedule.engine.keys() <= {"kill"}
+
+
 @pytest.mark.parametrize(
     "kind",
     [
