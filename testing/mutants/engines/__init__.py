@@ -69,7 +69,7 @@ MUTANTS = (
     EngineMutant(rooms.RepeatsTheLastLog, "test_log_of_each_its_own"),
     EngineMutant(proxies.DropsTheQuery, "test_proxy_ping"),
     EngineMutant(proxies.AnswersAnyErrorWith200, "test_proxy_not_found"),
-    EngineMutant(proxies.KeepsOutputUntilTheEnd, "test_proxy_streaming", HANGS),
+    EngineMutant(proxies.KeepsAnswersUntilTheEnd, "test_proxy_streaming", HANGS),
     EngineMutant(proxies.HandlesOneRequestAtATime, "test_proxy_parallel", HANGS),
     EngineMutant(proxies.CutsHostnames, "test_proxy_hostnames"),
     EngineMutant(proxies.IgnoresASecondHandler, "test_proxy_conflict"),
