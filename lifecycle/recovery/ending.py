@@ -166,7 +166,7 @@ class Ending:
         errors = []
         for folder in self._places():
             try:
-                if await offload(partial(keep_log, lease, folder)):
+                if await offload(partial(keep_log, lease, folder, self.run.mark)):
                     self.folder = folder
             except OSError as error:
                 errors.append(f"the log cannot be kept in {folder}: {error.strerror or error}")
@@ -197,7 +197,7 @@ class Ending:
         document, errors = self.run.trace.to_document(), []
         for folder in self._places():
             try:
-                await offload(partial(keep_trace, document, folder))
+                await offload(partial(keep_trace, document, folder, self.run.mark))
             except OSError as error:
                 errors.append(f"its trace cannot be kept in {folder}: {error.strerror or error}")
             else:

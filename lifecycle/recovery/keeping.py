@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
 import threading
 from contextlib import suppress
@@ -41,23 +40,26 @@ def log_size(lease: Lease) -> int | None:
         return os.fstat(log.fileno()).st_size
 
 
-def keep_log(lease: Lease, folder: Path, stop: threading.Event) -> bool:
+def keep_log(lease: Lease, folder: Path, mark: str, stop: threading.Event) -> bool:
     """Copy the log out of a leased folder that is about to be removed; return False if there is none.
 
+    `mark` is the run's own: what a recovery that was killed has left of the copy is replaced.
     Raises: OSError where it cannot be kept.
     """
     log = _open_log(lease)
     if log is None:
         return False
     with log:
-        _write(folder, LOG, log, stop)
+        _write(folder, LOG, mark, log, stop)
     return True
 
 
-def keep_trace(document: Any, folder: Path, stop: threading.Event) -> None:
-    """Write a run's trace as `run.json`; it is small enough not to be stopped. Raises: OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{TRACE}.{secrets.token_hex(8)}"
+def keep_trace(document: Any, folder: Path, mark: str, stop: threading.Event) -> None:
+    """Write a run's trace as `run.json`; it is small enough not to be stopped. `mark` is as for `keep_log`.
+
+    Raises: OSError.
+    """
+    temporary = _temporary(folder, TRACE, mark)
     try:
         with open(os.open(temporary, _NEW, 0o666), "w", encoding="utf-8") as file:
             json.dump(document, file, indent=1, default=str)
@@ -92,9 +94,16 @@ def _open_log(lease: Lease) -> BinaryIO | None:
     return open(file, "rb")
 
 
-def _write(folder: Path, name: str, source: BinaryIO, stop: threading.Event) -> None:
+def _temporary(folder: Path, name: str, mark: str) -> Path:
+    """Return where a file is written before it gets its name; nothing is there, though a recovery was killed."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{name}.{secrets.token_hex(8)}"
+    temporary = folder / f".{name}.{mark}"
+    temporary.unlink(missing_ok=True)
+    return temporary
+
+
+def _write(folder: Path, name: str, mark: str, source: BinaryIO, stop: threading.Event) -> None:
+    temporary = _temporary(folder, name, mark)
     try:
         with open(os.open(temporary, _NEW, 0o600), "wb") as file:
             while piece := source.read(CHUNK_BYTES):

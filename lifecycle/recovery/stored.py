@@ -37,6 +37,11 @@ class StoredRun:
         return str(self.facts.get("task_id", "unknown")), int(self.facts.get("run_id", 0))
 
     @property
+    def mark(self) -> str:
+        """What tells the run from all others of the journal, in names of files."""
+        return f"{self.session}-{self.number}"
+
+    @property
     def stage(self) -> str:
         """The stage that the run is in."""
         return str(self.trace[-1].stage) if self.trace else self.lifecycle.initial.name
