@@ -18,6 +18,9 @@ from ..conformance import needs
 from .kit import PluginKit, assert_sound_plugin
 from .stand import PluginFactory, schema_of
 
+RUN_COST = 4
+"""How much more a run costs than the examples that hypothesis has in mind."""
+
 
 class DeclarationChecks(PluginKit):
     """What a plugin says of itself holds."""
@@ -63,6 +66,35 @@ class DeclarationChecks(PluginKit):
 
             schemas = {f"plugin {one.name}": one.plugin.payload_schema() for one in others}
             MergedSchema.merge({"the plugin under test": schema_of(stand.plugin), **schemas})
+
+    @needs("generated-payloads")
+    def test_every_valid_payload_can_be_run(self, plugin_factory: PluginFactory) -> None:
+        """Whatever the schema lets pass may be malformed by the plugin's own words, but is never its defect."""
+        from hypothesis import given, settings
+
+        from ..strategies import payloads
+
+        schemas: list[Schema] = []
+
+        async def ask() -> None:
+            async with self.stand(plugin_factory) as stand:
+                schemas.append(schema_of(stand.plugin))
+
+        async def run(payload: Mapping[str, Any]) -> None:
+            async with self.stand(plugin_factory) as stand:
+                assert_sound_plugin(await stand.run(payload), f"with the payload {payload}")
+
+        self.drive(ask())
+
+        # Each example costs a run, so that fewer are tried than of what costs nothing.
+        @settings(
+            max_examples=max(1, settings.default.max_examples // RUN_COST), deadline=None, database=None
+        )
+        @given(payloads(schemas[0], values=self.values))
+        def each(payload: Mapping[str, Any]) -> None:
+            self.drive(run(payload))
+
+        each()
 
     @needs("closed-payload")
     async def test_payload_schema_refuses_what_it_does_not_name(self, plugin_factory: PluginFactory) -> None:

@@ -24,6 +24,7 @@ class PluginKit(Conformance):
         "virtual-time": "its hooks wait only for timers, tasks of the run's loop and the library's own threads",
         "inert-construction": "making it acquires nothing: no file, thread, task or folder",
         "closed-payload": "every object in its payload says which properties it may have",
+        "generated-payloads": "any payload that satisfies its schema may be tried",
         "plain-success": "a task that succeeds is completed with the plugin as it is without",
         "reproducible": "the same task logs and stores the same each time",
         "silent-after-close": "it writes nothing to the task log once that is closed",
@@ -31,6 +32,8 @@ class PluginKit(Conformance):
 
     payloads: ClassVar[Sequence[Mapping[str, Any]]] = ({},)
     """Valid payloads of the plugin, its own properties only; those that make it do the most are the best."""
+    values: ClassVar[Mapping[str, Any]] = {}
+    """Strategies for properties that are drawn from elsewhere than their schema, by name; see `strategies.payloads`."""
     task: ClassVar[Mapping[str, Any]] = {"function": "true"}
     """What the task does, as a payload of the mock engine, such as `{"function": "write-files", "argument": "a b"}`."""
 

@@ -4,10 +4,12 @@ import hashlib
 
 import pytest
 import stagecall_checksums
+from hypothesis import given, settings
 
 import stagecall
 from stagecall.plugins import plugins
 from stagecall.testing.doubles import Bench, ScriptedEngine
+from stagecall.testing.strategies import payloads
 
 HELLO_WORLD = hashlib.sha256(b"Hello World").hexdigest()
 
@@ -42,6 +44,15 @@ def test_checksum_of_another_form_is_refused():
     resolution = run({"hello.txt": "a591"})
 
     assert resolution.reason == "malformed-payload"
+
+
+@settings(deadline=None, max_examples=25)
+@given(payloads(stagecall_checksums.ChecksumsPlugin().payload_schema()))
+def test_promises_that_nothing_keeps_fail_the_task(payload):
+    """A task that writes no file fails, whatever it promised, and is completed if that was nothing."""
+    promised = payload.get("checksums", {})
+
+    assert run(promised, files="").state == ("failed" if promised else "completed")
 
 
 async def test_engine_that_extracts_no_files_is_named(tmp_path):

@@ -6,6 +6,7 @@ from .. import Mutant
 from .company import CannotBeIdle, SharesItsState, UsesUpItsPayload
 from .declarations import (
     ChangesItsSchema,
+    CrashesOnAValue,
     ForgetsItsVerdict,
     OpensAFileAtOnce,
     SetsHooksOnTheObject,
@@ -47,6 +48,7 @@ MUTANTS = (
     Mutant(changes_its_config_schema, "test_config_schema_stays_the_same"),
     Mutant(gives_one_plugin_to_all, "test_every_plugin_is_made_afresh"),
     Mutant(OpensAFileAtOnce, "test_construction_acquires_nothing"),
+    Mutant(CrashesOnAValue, "test_every_valid_payload_can_be_run", {"payloads": ({"kitLevel": 1},)}),
     Mutant(FailsEveryTask, "test_plain_success_is_unaffected"),
     Mutant(KnowsNoAbort, "test_survives_abort_in_each_stage"),
     Mutant(IgnoresCancellation, "test_cancelled_hook_ends_in_time"),

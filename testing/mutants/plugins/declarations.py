@@ -99,3 +99,16 @@ class OpensAFileAtOnce(Plugin):
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
+
+
+class CrashesOnAValue(Plugin):
+    """Fails with an IndexError for some values that its schema allows."""
+
+    _names = ("low", "medium", "high")
+
+    def payload_schema(self) -> Schema:
+        return {"kitLevel": {"type": "integer", "min": 0, "max": 9}}
+
+    async def new_task_plugin(self, options: TaskPluginOptions) -> None:
+        level = (options.payload or {}).get("kitLevel", 0)
+        options.context.log(f"level {self._names[level]}")
