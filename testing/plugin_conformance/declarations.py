@@ -138,7 +138,7 @@ def _for_payloads(schema: Schema, values: Mapping[str, Any], check: Callable[[An
 
     from ..strategies import payloads
 
-    @settings(max_examples=max(1, settings.default.max_examples // RUN_COST), deadline=None, database=None)
+    @settings(max_examples=max(1, settings().max_examples // RUN_COST), deadline=None, database=None)
     @given(payloads(schema, values=values))
     def each(payload: Mapping[str, Any]) -> None:
         check(payload)
