@@ -40,7 +40,8 @@ class MaxRunTimeTaskPlugin(TaskPlugin):
     """Kills the sandbox of one run when `limit` seconds have passed since it started.
 
     Every run that gets to `started` gets to `stopped` or `exception` as well, and both drop the timer:
-    `dispose` has nothing left to do.
+    `dispose` has nothing left to do. Where somebody in a hurry cancels the latter before it begins, the timer finds
+    the run cancelled.
     """
 
     context: TaskContext
@@ -68,6 +69,8 @@ class MaxRunTimeTaskPlugin(TaskPlugin):
 
     def _expire(self, sandbox: Sandbox) -> None:
         self._timer = None
+        if self.context.cancelled:
+            return
         self.exceeded = True
         self.context.log_error(f"{self._too_long()} and is killed")
         self.context.spawn(self._kill(sandbox), "maxruntime")

@@ -4,8 +4,10 @@ comes once, last.
 
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 
 from stagecall.engines.base import Engine
 from stagecall.lifecycle.limits import Limits
@@ -65,3 +67,10 @@ AnyOrder.TestCase.settings = settings(stateful_step_count=12, report_multiple_bu
 AnyOrderOfInvented.TestCase.settings = AnyOrder.TestCase.settings
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrderOfInvented = AnyOrderOfInvented.TestCase
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("machine", [AnyOrder, AnyOrderOfInvented])
+def test_any_order_for_long(machine):
+    """What a few hundred examples do not find, tens of thousands of longer ones may."""
+    run_state_machine_as_test(machine, settings=settings(max_examples=20_000, stateful_step_count=30))

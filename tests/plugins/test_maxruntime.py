@@ -7,8 +7,9 @@ import pytest
 from stagecall.engines.errors import SandboxAbortedError
 from stagecall.lifecycle.errors import ConfigurationError, ExceptionReason
 from stagecall.lifecycle.resolution import Resolution
-from stagecall.plugins.maxruntime import provider
+from stagecall.plugins.maxruntime import MaxRunTimePlugin, provider
 from stagecall.plugins.success import provider as success
+from stagecall.testing.chaos import Trial, assert_kept
 
 from .plugin_support import StubEngine, StubSandbox, configured, run
 
@@ -52,6 +53,21 @@ async def test_aborted_task_leaves_no_timer():
 
     assert seen.resolution.reason is ExceptionReason.CANCELED
     assert timers() == []
+
+
+@pytest.mark.parametrize("turns", range(15))
+def test_timer_that_nobody_dropped_finds_the_run_over(turns):
+    """A program in such a hurry that not even `exception` begins hears nothing of the timer when its time has come."""
+    with Trial(plugins=lambda _: [MaxRunTimePlugin(longest=2.0)]) as trial:
+        trial.wait()
+        trial.turn(turns)
+
+        trial.hurry()
+        trial.cancel_everything()
+        trial.hurry()
+        trial.finish()
+
+        assert_kept(trial)
 
 
 async def test_engine_that_cannot_kill_aborts_the_task():

@@ -15,12 +15,12 @@ from stagecall.lifecycle.barrier import Barrier
 from stagecall.lifecycle.calls import Call
 from stagecall.lifecycle.driver import Run
 from stagecall.lifecycle.limits import Limits
-from stagecall.plugins.base import Plugin, TaskPlugin, TaskPluginOptions
-from stagecall.plugins.env import EnvPlugin
-from stagecall.plugins.success import SuccessPlugin
+from stagecall.plugins.base import Plugin, PluginOptions, TaskPlugin, TaskPluginOptions
+from stagecall.plugins.registry import PLUGINS
 from stagecall.specs.lifecycle import TASK_RUN, Lifecycle, Stage
 from stagecall.specs.trace import Outcome
 from stagecall.testing.chaos import FaultSchedule, PluginFaults
+from stagecall.testing.chaos.trial import mock_engine
 from stagecall.testing.doubles import LIMITS, ScriptedEngine, task_plugin_class
 from stagecall.testing.machine import LifecycleMachine
 from stagecall.testing.strategies import behaviours
@@ -64,20 +64,35 @@ class Own(Plugin):
 
 
 class OurPlugins(LifecycleMachine):
-    """Our own plugins pass."""
+    """Every plugin that ships, together."""
 
     payload: ClassVar[Any] = st.fixed_dictionaries(
-        {"function": st.sampled_from(["true", "false"])},
-        optional={"env": st.just({"NAME": "value"}), "delay": st.sampled_from([0, 4000])},
+        {"function": st.sampled_from(["true", "false", "write-log", "write-files"])},
+        optional={
+            "argument": st.just("a/b c"),
+            "delay": st.sampled_from([0, 4000]),
+            "env": st.just({"NAME": "value"}),
+            "maxRunTime": st.sampled_from([2, "1 minute"]),
+            "artifacts": st.just(
+                [
+                    {"type": "file", "path": "c", "name": "public/c"},
+                    {"type": "directory", "path": "a", "name": "public/a"},
+                ]
+            ),
+        },
     )
 
     def plugins(self) -> Iterable[Plugin]:
-        return [SuccessPlugin(), EnvPlugin({})]
+        environment = self.environment
+        options = PluginOptions(environment, mock_engine(environment), environment.monitor)
+        shipped = [one for one in PLUGINS.all().values() if type(one).__module__.startswith("stagecall.")]
+        assert len(shipped) > 5
+        return [provider.new_plugin(options) for provider in shipped]  # type: ignore[misc]
 
 
 def test_good_plugins_pass():
     """Plugins that keep their promises pass, whatever goes on around them."""
-    run_state_machine_as_test(OurPlugins, settings=FEW)
+    run_state_machine_as_test(OurPlugins, settings=settings(stateful_step_count=10))
 
 
 def test_everything_that_is_overridden_is_used():
@@ -140,6 +155,9 @@ class Swallows(LifecycleMachine):
 
 
 class FailsWhenAborted(LifecycleMachine):
+    def schedules(self) -> st.SearchStrategy[FaultSchedule]:
+        return st.just(FaultSchedule())
+
     def plugins(self) -> Iterable[Plugin]:
         async def started(context, sandbox):
             await asyncio.sleep(3)
