@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from ...lifecycle.explain import explain
 from ...lifecycle.resolution import Resolution
 from ...plugins.base import Plugin
 from ...specs.lifecycle import TASK_RUN, Lifecycle
@@ -18,7 +19,7 @@ from ..doubles import outcomes
 from .cases import FaultCase
 from .oracle import Expected, expect
 from .seating import faulty_plugin, schedule, sound_schedule
-from .story import events_told, told
+from .story import told
 
 
 @attrs.frozen
@@ -33,11 +34,12 @@ class FaultReport:
     resolution: Resolution | None
     trace: Trace = attrs.field(repr=False)
     wrong: tuple[str, ...]
+    lifecycle: Lifecycle = attrs.field(default=TASK_RUN, repr=False)
 
     @property
     def story(self) -> str:
-        """The case in lines to read: what was to happen, what did, and what is wrong with it."""
-        lines = [f"{self.case}: {told(self.case)}", *(f"  {line}" for line in events_told(self.trace))]
+        """The case in lines to read: what was to happen, what did as `stagecall explain` tells it, what is wrong."""
+        lines = [f"{self.case}: {told(self.case)}", "", *explain(self.trace, self.lifecycle), ""]
         lines.append(f"expected: {self.expected}")
         lines += [f"wrong: {line}" for line in self.wrong] or ["as expected"]
         return "\n".join(lines)
@@ -87,7 +89,7 @@ def check_fault(
     expected = expect(parsed, lifecycle, sound=sound)
     with trial(schedule(parsed, lifecycle, guest=guest)) as run:
         wrong = tuple(_judged(run, parsed, expected))
-        report = FaultReport(parsed, expected, run.run.resolution, run.run.trace, wrong)
+        report = FaultReport(parsed, expected, run.run.resolution, run.run.trace, wrong, lifecycle)
     if wrong:
         raise FaultFailedError(report)
     return report
