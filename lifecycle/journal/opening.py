@@ -108,7 +108,7 @@ def _replace(path: Path, why: DamagedError) -> Damage:
 
 def _salvage(path: Path) -> tuple[list[Record], list[str]]:
     try:
-        store = Store.open(path, read_only=True)
+        store = Store.open(path, read_only=True, damaged=True)
     except JournalError as error:
         return [], [str(error)]
     try:

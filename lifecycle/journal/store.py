@@ -44,6 +44,7 @@ TABLE = """CREATE TABLE records ( -- stagecall journal
 _SESSION = f"session GLOB '{'[0-9a-f]' * 16}'"
 _COLUMNS = "session, run, what, part, body, crc"
 _INSERT = f"INSERT OR REPLACE INTO records ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+_ONE = f"SELECT {_COLUMNS} FROM records WHERE session = ? AND run = ? AND what = ? AND part = ?"
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _DAMAGED_READ = {sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
 
@@ -98,8 +99,13 @@ class Store:
         self._connection = connection
 
     @classmethod
-    def open(cls, path: Path, *, read_only: bool = False, any_thread: bool = False) -> Store:
-        """Open a file that is there, empty or a journal; an empty one becomes one."""
+    def open(
+        cls, path: Path, *, read_only: bool = False, any_thread: bool = False, damaged: bool = False
+    ) -> Store:
+        """Open a file that is there, empty or a journal; an empty one becomes one.
+
+        One that is known to be `damaged` is opened for `salvage`, even if its end is missing.
+        """
         mode = "ro" if read_only else "rw"
         try:
             connection = sqlite3.connect(
@@ -114,6 +120,8 @@ class Store:
         connection.text_factory = _text
         store = cls(path, connection)
         try:
+            if damaged:
+                store._pragma("writable_schema = ON")  # with this SQLite opens a file that was cut off
             store._prepare(read_only)
         except BaseException:
             connection.close()
@@ -205,19 +213,31 @@ class Store:
         return sort_out(rows)
 
     def salvage(self) -> tuple[list[Record], list[str]]:
-        """Return the sound records that can be read from a damaged file, from either end up to the damage."""
-        rows: dict[Any, tuple[Any, ...]] = {}
+        """Return the sound records that can be read from a damaged file, and what is known of the others.
+
+        Keys are read from either end up to the damage, then each body by itself, as it may lie on pages of its own.
+        """
+        keys: dict[tuple[Any, ...], None] = {}
         damaged: list[str] = []
         for order in ("ASC", "DESC"):
-            by = ", ".join(f"{column} {order}" for column in ("session", "run", "what", "part"))
+            columns = ("session", "run", "what", "part")
+            by = ", ".join(f"{column} {order}" for column in columns)
             try:
-                for row in self._connection.execute(f"SELECT {_COLUMNS} FROM records ORDER BY {by}"):
-                    rows[row[:4]] = row
-            except (sqlite3.Error, UnicodeDecodeError) as error:
-                damaged = [f"{error}"]
+                for key in self._connection.execute(
+                    f"SELECT {', '.join(columns)} FROM records ORDER BY {by}"
+                ):
+                    keys[key] = None
+            except sqlite3.Error as error:
+                damaged = [str(error)]
             else:
                 break
-        sound, broken = sort_out(list(rows.values()))
+        rows: list[tuple[Any, ...]] = []
+        for key in keys:
+            try:
+                rows += self._connection.execute(_ONE, key).fetchall()
+            except sqlite3.Error:
+                damaged.append(_name(key))
+        sound, broken = sort_out(rows)
         return sound, damaged + broken
 
     def _all(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -244,10 +264,14 @@ def sort_out(rows: Iterable[tuple[Any, ...]]) -> tuple[list[Record], list[str]]:
     for row in rows:
         record = _record(row)
         if record is None:
-            broken.append("record {}/{}/{}/{}".format(*row[:4]))
+            broken.append(_name(row))
         else:
             sound.append(record)
     return sound, broken
+
+
+def _name(row: tuple[Any, ...]) -> str:
+    return "record {}/{}/{}/{}".format(*row[:4])
 
 
 def _record(row: tuple[Any, ...]) -> Record | None:

@@ -103,8 +103,11 @@ def _run(session: str, number: int, records: list[Record], tables: dict[int, Lif
     lost |= not events or not stages <= lifecycle.by_name.keys()
     started = datetime.fromisoformat(facts["started"]) if "started" in facts else datetime.now(UTC)
     owner = (str(facts.get("task_id", "unknown")), int(facts.get("run_id", 0)))
-    leases = list(_leases(records, owner))
-    return StoredRun(session, number, facts, lifecycle, Trace(started, events), leases, lost, place)
+    leases = {lease.id: lease for lease in _leases(records, owner)}
+    if not lost:  # else one that seems open may have been released, and be somebody else's by now
+        leases |= _told_open(events, owner)
+    newest_first = [leases[number] for number in sorted(leases, reverse=True)]
+    return StoredRun(session, number, facts, lifecycle, Trace(started, events), newest_first, lost, place)
 
 
 def _told(events: list[Event]) -> dict[str, Any]:
@@ -122,6 +125,18 @@ def _lifecycle(document: Any) -> Lifecycle:
     except LifecycleDocumentError:
         return TASK_RUN
     return TASK_RUN if lifecycle.stages == TASK_RUN.stages else lifecycle
+
+
+def _told_open(events: Iterable[Event], owner: tuple[str, int]) -> dict[int, Lease]:
+    """Return the leases that a trace without gaps tells to be open, whatever became of their own records."""
+    told: dict[int, Lease] = {}
+    for event in events:
+        if event.kind is Kind.LEASE:
+            number = int(event.get("lease"))
+            told[number] = Lease(number, str(event.get("what")), event.get("data"), owner)
+        elif event.kind is Kind.RELEASE:
+            told.pop(event.get("lease"), None)
+    return told
 
 
 def _leases(records: Iterable[Record], owner: tuple[str, int] | None) -> Iterator[Lease]:
