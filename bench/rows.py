@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from bench import cancel, cpu, hooks, imports, memory, output, spawn
+from bench import cancel, cpu, hooks, imports, journal, memory, output, spawn
 from bench.effort import Effort, UnavailableError
 from bench.figures import Result, Target
 
@@ -67,6 +67,20 @@ _ROWS = (
         cpu.three_plugins,
         reference="296",
         target=Target("< 197", most=197),
+    ),
+    Row(
+        "journal-cpu",
+        "CPU that a journal adds to a run, syncs included",
+        "us",
+        journal.cpu,
+        target=Target("< 1000", most=1000),
+    ),
+    Row(
+        "journal-syncs",
+        "syncs per run with a journal, 100 runs at once",
+        "syncs",
+        journal.syncs,
+        target=Target("< 1", most=1),
     ),
     Row("def-hook", "CPU that a def hook adds to a run, in a thread", "us", hooks.def_hook),
     Row(

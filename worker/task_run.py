@@ -186,7 +186,8 @@ class TaskRun(Run):
                 await self._step(Call("dispose", one.name, one.target.dispose, reserved=True), end)
         for name, function in self._releases():
             await self._step(Call(f"dispose:{name}", None, function, reserved=True), end)
-        self._release_folder()
+        if self._folder_lease is not None:
+            self._release_folder(self._folder_lease)
         if self.non_fatal_errors:
             tell = self._runtime.manager.report_non_fatal_error
             await self.call("dispose:report_non_fatal_error", tell, budget=self._limits.report_budget)
@@ -236,10 +237,10 @@ class TaskRun(Run):
             else:
                 return
 
-    def _release_folder(self) -> None:
+    def _release_folder(self, lease: Lease) -> None:
         """Release the lease of the folder if that is gone, or was never made."""
-        lease, self._folder_lease = self._folder_lease, None
-        if lease is not None and not os.path.lexists(lease.data["path"]):
+        self._folder_lease = None
+        if not os.path.lexists(lease.data["path"]):
             self.record_release(lease)
 
     # What prepare creates
