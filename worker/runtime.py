@@ -74,7 +74,7 @@ class Runtime:
         """Put together what exists already; the caller disposes engine, manager and environment, unlike after `create`.
 
         Raises: LifecycleError for an unsound lifecycle or an unknown action; SchemaConflictError naming both owners
-        of a property.
+        of a property; ConfigurationError for a journal where the environment cannot name a folder before it is made.
         """
         self.engine = engine
         self.manager = manager
@@ -86,6 +86,10 @@ class Runtime:
         self.journal = journal
         self.non_fatal_errors = 0
         _check_lifecycle(lifecycle, self.actions)
+        if journal is not None and not hasattr(environment, "reserve_folder"):
+            raise ConfigurationError(
+                f"runs with a journal need an environment with reserve_folder, {environment!r} has none"
+            )
         schemas = {ENGINE: engine.payload_schema()}
         schemas |= {owner_of(member): member.plugin.payload_schema() for member in manager.members}
         self.schema = MergedSchema.merge(schemas)
