@@ -41,6 +41,9 @@ class ProcessEngine(Engine):
       Costs some 12 ms of CPU time a task.
     - `none`: only those in the task's process group.
 
+    With a journal all this holds for a worker that was killed, too, once somebody recovers: without the supervisor's
+    help `marker` then knows what bears the variable, what descends from that, and what shares a session with it.
+
     `killGrace` seconds lie between SIGTERM and SIGKILL, unless the task ends before. This is no protection
     against tasks that attack the worker: they run as its user, and as root may leave their control group.
     There are no volumes, proxies and displays.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -97,14 +99,22 @@ class Journal:
         self._own.append(
             lease.id, insert(self.session, 0, "lease", lease.id, {"kind": kind, "data": lease.data})
         )
-        await self.writer.durable(self._own, self.patience)
+        try:
+            await self.writer.durable(self._own, self.patience)
+        except asyncio.CancelledError:
+            with contextlib.suppress(JournalError):  # which whoever comes next learns of
+                self._drop(lease)  # nobody will acquire it
+            raise
         return lease
 
     async def release(self, lease: Lease) -> None:
         """Say that what the lease stands for is gone; returns once that is durable. Raises: JournalError."""
         if lease.id in self._own.open:
-            self._own.append(lease.id, delete(self.session, 0, "lease", lease.id), gone=True)
+            self._drop(lease)
             await self.writer.durable(self._own, self.patience)
+
+    def _drop(self, lease: Lease) -> None:
+        self._own.append(lease.id, delete(self.session, 0, "lease", lease.id), gone=True)
 
     async def close(self) -> None:
         """Write what is left and let go of the file.

@@ -427,6 +427,22 @@ async def test_an_abort_does_not_wait_for_the_disk(path, make_run: Bench, monkey
     assert kinds(path) == []
 
 
+async def test_a_cancelled_wait_leaves_no_lease_of_the_worker(path, monkeypatch):
+    """Whoever gives up waiting for a worker-wide lease acquires nothing, so nothing of it is left to recovery."""
+    disk = HeldDisk(monkeypatch, after=2)
+    journal = await Journal.open(path)
+    leasing = asyncio.create_task(journal.lease("port", number=8080))
+    await disk.reached()
+
+    leasing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leasing
+    disk.go.set()
+    await journal.close()
+
+    assert (kinds(path), locks(path)) == ([], [])
+
+
 async def test_cancelling_the_driver_while_it_waits_still_disposes(path, make_run: Bench, monkeypatch):
     """A cancellation that meets the wait before the first stage is a worker-shutdown, raised after dispose."""
     disk = HeldDisk(monkeypatch, after=2)
