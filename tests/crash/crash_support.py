@@ -134,12 +134,13 @@ class Crash:
     def __attrs_post_init__(self) -> None:
         (self.folder / "temporary").mkdir(parents=True)
 
-    def live(self, point: Point | None) -> bool:
-        """Let a worker live, up to a point; return whether it was killed there."""
+    def live(self, point: Point | None = None, *, seconds: float | None = None) -> bool:
+        """Let a worker live, up to a point or for some seconds; return whether it was killed then."""
         code = self.nursery.order(
             what="live",
             folder=str(self.folder),
             point=point and attrs.asdict(point),
+            seconds=seconds,
             containment=self.scenario.containment,
             abort=self.scenario.abort,
             task=self.scenario.task(self.token),
@@ -149,9 +150,10 @@ class Crash:
         self.log = logs[0].read_bytes() if logs else b""
         return code == KILLED
 
-    def heal(self, point: Point | None = None) -> bool:
-        """Let another process recover, up to a point; return whether it was killed there."""
-        code = self.nursery.order(what="heal", folder=str(self.folder), point=point and attrs.asdict(point))
+    def heal(self, point: Point | None = None, *, seconds: float | None = None) -> bool:
+        """Let another process recover, up to a point or for some seconds; return whether it was killed then."""
+        told = point and attrs.asdict(point)
+        code = self.nursery.order(what="heal", folder=str(self.folder), point=told, seconds=seconds)
         assert code in (0, KILLED), self.said(f"the recovery ended with {code}")
         return code == KILLED
 

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -140,6 +141,9 @@ def main() -> None:
         pid = os.fork()
         if pid == 0:
             os._exit(child(order))
+        if (seconds := order.get("seconds")) is not None:
+            time.sleep(seconds)
+            os.kill(pid, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code == 0:
             learn(order)

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import random
 import shutil
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,9 @@ from .points import Census, Point
 
 EVERYTHING = bool(os.environ.get("STAGECALL_CI"))
 """Whether every point is tried, and not only one of each sort."""
+
+INSTANTS = 300
+"""How many workers are killed at any instant."""
 
 CONTAINMENTS = ("cgroup", "marker", "none")
 CRUCIAL = ("start", "waiting")
@@ -105,10 +110,47 @@ def test_nothing_is_left_when_recovery_itself_was_killed(forks, containment, cru
     assert tried >= 5
 
 
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("abort", [False, True], ids=["completed", "aborted"])
+def test_nothing_is_left_whenever_worker_and_recovery_were_killed(
+    forks, containment, abort, tmp_path, closing_line
+):
+    """Killed at any instant, which may lie within a system call, workers and recoveries leave nothing either."""
+    scenario = Scenario(containment, abort)
+    whole = measured(forks, scenario, tmp_path / "whole")
+    failures: list[str] = []
+    killed = 0
+
+    for number in range(INSTANTS):
+        lived, healed = random.uniform(0, whole), random.uniform(0, whole)
+        instant = f"after {lived:.6f} s, its recovery after {healed:.6f} s"
+        with crash(forks, scenario, tmp_path / str(number), instant, failures) as worker:
+            killed += worker.live(seconds=lived)
+            killed += worker.heal(seconds=healed)
+            worker.heal()
+            worker.check()
+            worker.heal()
+            assert not worker.recovery()["found"]
+
+    closing_line(
+        f"killed {killed} times at any instant ({scenario}), of which {len(failures)} left something"
+    )
+    assert failures == []
+
+
+def measured(forks: Nursery, scenario: Scenario, folder: Path) -> float:
+    """Return how many seconds a run takes."""
+    passed(forks, scenario, folder / "first")
+    begin = time.monotonic()
+    Crash(forks, scenario, folder / "second").live()
+    return time.monotonic() - begin
+
+
 def passed(forks: Nursery, scenario: Scenario, folder: Path) -> Census:
     """Return what a run passes that nobody kills; it leaves nothing to recover."""
     worker = Crash(forks, scenario, folder)
-    assert not worker.live(None)
+    assert not worker.live()
     worker.heal()
     assert worker.check() is None
     return worker.census("live")
@@ -140,7 +182,7 @@ def must_be_recovered(census: Census, point: Point) -> bool:
 
 @contextmanager
 def crash(
-    forks: Nursery, scenario: Scenario, folder: Path, point: Point, failures: list[str]
+    forks: Nursery, scenario: Scenario, folder: Path, point: Point | str, failures: list[str]
 ) -> Iterator[Crash]:
     """A worker that is to be killed at a point; what does not hold then goes into `failures`."""
     worker = Crash(forks, scenario, folder)
