@@ -201,8 +201,8 @@ class Run(Standing, LeasingRun, Duties):
             self._watch.begin()
 
     async def _audit(self) -> None:
-        """Count the run out; in strict mode look for what it left behind."""
-        if self._watch is None:
+        """Count the run out; in strict mode look for what it left behind, if the loop that drove it still runs."""
+        if self._watch is None or isinstance(self._raise, GeneratorExit):
             FLIGHT.end()
             return
         try:

@@ -226,7 +226,7 @@ HANGING = """
     from stagecall.plugins import Plugin
     from stagecall.testing.doubles import ScriptedPlugin
 
-    logging.basicConfig(format="%(message)s")
+    logging.getLogger("stagecall").addHandler(logging.StreamHandler())
 
 
     def hang(*arguments):
@@ -254,7 +254,7 @@ HANGING = """
     hooks = [ScriptedPlugin("t-" + name, **{{name: hang}}) for name in {hooks}]
     hooks += [ScriptedPlugin("c-" + name, **{{name: refuse}}) for name in {hooks}]
     limits = Limits(hook_timeout=0.1, abandon_grace=0.1, dispose_budget=0.1)
-    plugins = [*hooks, *({creations})]
+    plugins = [*hooks, *[{creations}]]
     resolution = run_task_sync({{"payload": {{"function": "true"}}}}, engine="mock", plugins=plugins, limits=limits)
     print(resolution.state, resolution.reason)
 """
@@ -269,6 +269,11 @@ HANGING = """
             ["new_task_plugin of plugin thread", "new_task_plugin of plugin task"],
         ),
         (["started", "exception"], "", ["started of plugin t-started", "started of plugin c-started"]),
+        (
+            [],
+            "Task()",
+            ["new_task_plugin of plugin task"],
+        ),  # no thread, or Python is too busy dying to complain
     ],
 )
 def test_program_ends_in_spite_of_what_hangs(tmp_path, hooks, creations, abandoned):

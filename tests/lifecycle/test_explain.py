@@ -223,6 +223,23 @@ The rules
 
 
 @virtual_time
+async def test_every_malformation_decides(make_run):
+    """Of several errors that are the payload's each decides, as the author has to mend them all."""
+    run = make_run(
+        ScriptedPlugin("judge", stopped=lasting(0, False)),
+        ScriptedPlugin("a", finished=lasting(1, MalformedPayloadError("a"))),
+        ScriptedPlugin("b", finished=lasting(2, MalformedPayloadError("b"))),
+    )
+    await run.wait()
+
+    assert [line.rpartition(". ")[2] for line in part(run.trace, "Why")[:3]] == [
+        "This was overruled.",
+        "This decided.",
+        "This decided.",
+    ]
+
+
+@virtual_time
 async def test_aborted(make_run):
     """An abort is told with its reason, what it cut short, and those that came too late."""
     engine = ScriptedEngine(holds=True, deeds={"abort_sandbox": lasting(0.5)})

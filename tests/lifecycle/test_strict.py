@@ -15,6 +15,7 @@ import pytest
 from stagecall.lifecycle.errors import LeakError
 from stagecall.lifecycle.leaks import LeakKind
 from stagecall.lifecycle.limits import Limits
+from stagecall.lifecycle.strict import FLIGHT
 from stagecall.specs.trace import Kind
 from stagecall.testing.doubles import ScriptedEngine, ScriptedPlugin
 from stagecall.worker.environment import LocalEnvironment
@@ -229,6 +230,26 @@ async def test_cancelled_while_it_is_audited(make_run, planter):
         await waiter
 
     assert (await run.wait()).state == "completed"
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_run_whose_loop_is_gone(make_run, strict):
+    """A run that is let go of in the middle, as its loop was closed, is not under way any more."""
+    before = FLIGHT.under_way
+    make_run.broken_on_purpose = True
+
+    async def begin() -> None:
+        run = make_run(ScriptedPlugin("slow", started=lambda _: asyncio.sleep(1000)), strict=strict)
+        waiting = run.wait()
+        waiting.send(None)
+        under_way.append(FLIGHT.under_way)
+        waiting.close()
+
+    under_way: list[int] = []
+
+    asyncio.run(begin())
+
+    assert (under_way, FLIGHT.under_way) == ([before + 1], before)
 
 
 @pytest.mark.parametrize(
