@@ -274,6 +274,21 @@ async def test_clean_runs(tmp_path, engine, payload):
     assert {one.state for one in beside} == {alone.state}
 
 
+async def test_clean_run_with_a_journal(tmp_path):
+    """What the journal holds is the worker's, not the run's."""
+    async with (
+        LocalEnvironment(root=tmp_path) as environment,
+        await Runtime.create(
+            "process", DEFAULT_PLUGINS, environment=environment, journal=tmp_path / "journal.db", strict=True
+        ) as runtime,
+    ):
+        runs = [runtime.new_run({"payload": {"command": ["true"]}}) for _ in range(3)]
+
+        resolutions = await asyncio.gather(*(run.wait() for run in runs))
+
+    assert [one.state for one in resolutions] == ["completed"] * 3
+
+
 async def test_clean_abort(tmp_path):
     """So do runs that are aborted in the middle."""
     async with (
