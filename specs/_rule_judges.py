@@ -236,12 +236,13 @@ def disposed_once(reading: Reading) -> Found:
 
 
 def _undone(reading: Reading) -> Found:
-    open_leases: dict[object, str] = {}
+    open_leases: dict[str, str] = {}
     for _, event in reading.of(Kind.LEASE, Kind.RELEASE):
+        number = str(event.get("lease"))  # a strange trace may have anything here
         if event.kind is Kind.LEASE:
-            open_leases[event.get("lease")] = f"{event.get('lease')} ({event.get('what')})"
+            open_leases[number] = f"{number} ({event.get('what')})"
         else:
-            open_leases.pop(event.get("lease"), None)
+            open_leases.pop(number, None)
     for lease in open_leases.values():
         yield len(reading.trace), f"lease {lease} was neither released nor undone"
 
