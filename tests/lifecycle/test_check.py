@@ -26,6 +26,7 @@ from stagecall.specs.lifecycle_yaml import read_lifecycle
 from stagecall.specs.rules import RULES, judge
 from stagecall.specs.trace import Kind
 from stagecall.testing.doubles import ScriptedEngine, ScriptedPlugin, path
+from stagecall.testing.strategies import lifecycles
 from stagecall.testing.virtual_time import run_virtually
 from stagecall.worker.task_run import TaskRun
 
@@ -109,6 +110,14 @@ def test_paths_that_are_counted_are_the_paths_there_are():
     assert (report.judged, len(set(ways))) == (report.paths, report.paths)
     assert explore(SMALL).states == report.states
     assert explore(SMALL).paths == report.paths
+
+
+@given(lifecycles())
+@settings(max_examples=30 if CI else 3)
+def test_no_sound_lifecycle_has_a_counterexample(lifecycle):
+    """Whatever stages somebody adds, leaves out or renames: if the lint has no objection, every rule holds."""
+    assert lint(lifecycle) == []
+    assert explore(lifecycle).counterexample is None
 
 
 @pytest.mark.soak

@@ -9,11 +9,13 @@ from pathlib import Path
 import attrs
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
 
 from stagecall.lifecycle.export import CLAIMS, ExportError, promela
 from stagecall.specs.lifecycle import TASK_RUN, Lifecycle, Stage
 from stagecall.specs.lifecycle_yaml import read_lifecycle
 from stagecall.specs.rules import RULES
+from stagecall.testing.strategies import lifecycles
 
 from ..support.invented import INVENTED
 
@@ -103,6 +105,14 @@ def test_lifecycle_with_invented_stages_keeps_every_claim(verifier):
 def test_three_plugins_keep_every_claim(verifier):
     """One plugin more changes nothing."""
     assert verifier.failing(promela(TASK_RUN, plugins=3)) == {}
+
+
+@pytest.mark.soak
+@given(lifecycles())
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_sound_lifecycle_keeps_every_claim(verifier, lifecycle):
+    """Whatever stages somebody adds, leaves out or renames: if the lint has no objection, nor has Spin."""
+    assert verifier.failing(promela(lifecycle)) == {}
 
 
 BROKEN_TABLES = {
