@@ -99,7 +99,7 @@ def test_what_cannot_be_done_is_one_line(here, say, command, line):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "run", "diagram", "check", "explain", "schema", "engines", "plugins"]
+    "command", ["", "run", "diagram", "check", "explain", "schema", "export", "engines", "plugins"]
 )
 def test_help_teaches(say, command):
     """Every command explains itself; those with options show examples."""
