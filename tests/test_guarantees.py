@@ -87,11 +87,13 @@ def test_bounds_are_the_defaults():
 
 
 def test_links_lead_somewhere():
-    """Each relative link of the page is to a file that there is."""
+    """Each relative link of the page, and each path of tests, is to something that there is."""
     links = re.findall(r"\]\((?!http)([^)#]+)", PAGE.read_text(encoding="utf-8"))
 
     assert links
     assert [link for link in links if not (PAGE.parent / link).exists()] == []
+    paths = [text for text in QUOTED if text.startswith("tests/") and "::" not in text]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
 def test_page_names_code_and_tests():
