@@ -71,7 +71,13 @@ class RunJournal:
         self._facts["started"] = started.isoformat()
 
     def __call__(self, event: Event) -> None:
-        """Append an event of the run; see `Observer`."""
+        """Append an event of the run; see `Observer`. An error here ends the journal, not only the observing."""
+        try:
+            self._append(event)
+        except BaseException as error:
+            self._journal.writer.fail(error)
+
+    def _append(self, event: Event) -> None:
         if event.kind in (Kind.RUN, Kind.END):
             self._journal.count(self, begun=event.kind is Kind.RUN)
         elif event.kind is Kind.REPORT:
