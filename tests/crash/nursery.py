@@ -123,19 +123,20 @@ def learn(order: Order) -> None:
     gc.freeze()
 
 
-def enclose(name: str) -> str | None:
-    """Move into a control group of our own, so that what the children make is seen; return its folder, if any."""
+def enclose(name: str) -> ControlGroup | None:
+    """Move into a control group of our own, so that what the children make is seen; return it, if one can be had."""
     with contextlib.suppress(UnavailableError, OSError):
         group = ControlGroup.own().below(name)
         group.create()
         group.add(os.getpid())
-        return group.folder
+        return group
     return None
 
 
 def main() -> None:
     """Obey orders until there are no more."""
-    print(json.dumps(enclose(sys.argv[1])), flush=True)
+    group = enclose(sys.argv[1])
+    print(json.dumps(group and group.folder), flush=True)
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()
@@ -148,6 +149,9 @@ def main() -> None:
         if code == 0:
             learn(order)
         print(code, flush=True)
+    if group is not None:  # the tests were killed, else they would see to it
+        ControlGroup(os.path.dirname(group.folder), "").add(os.getpid())
+        group.remove_bare()
 
 
 if __name__ == "__main__":
