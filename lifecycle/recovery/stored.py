@@ -105,7 +105,7 @@ def _run(session: str, number: int, records: list[Record], tables: dict[int, Lif
     owner = (str(facts.get("task_id", "unknown")), int(facts.get("run_id", 0)))
     leases = {lease.id: lease for lease in _leases(records, owner)}
     if not lost:  # else one that seems open may have been released, and be somebody else's by now
-        leases |= _told_open(events, owner)
+        leases = _told_open(events, owner) | leases
     newest_first = [leases[number] for number in sorted(leases, reverse=True)]
     return StoredRun(session, number, facts, lifecycle, Trace(started, events), newest_first, lost, place)
 
