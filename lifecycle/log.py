@@ -115,6 +115,7 @@ class TaskLog:
     def open(self) -> BinaryIO:
         """Return the closed log, open for reading; the caller closes it.
 
+        What a task has appended behind the worker's back is cut off: it may be terabytes of nothing.
         Raises: LifecycleError while it is open.
         """
         if not self.closed:
@@ -123,6 +124,8 @@ class TaskLog:
             )
         with self._lock:
             if self._file is not None:
+                if not self._busy and os.fstat(self._file).st_size > self.size:
+                    os.ftruncate(self._file, self.size)
                 return os.fdopen(_reopened(self._file, self._path), "rb")
         if self.size > 0:
             raise LifecycleError("the task log was disposed with its run")

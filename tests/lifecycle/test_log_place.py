@@ -75,3 +75,19 @@ async def test_disposed_log_is_read_to_its_end_by_who_has_begun(tmp_path):
     with pytest.raises(LifecycleError, match="disposed"):
         await anext(log.reader())
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_log_ends_where_the_worker_ended_it_although_a_task_made_it_longer(tmp_path):
+    """What a task appends to the file itself, be it a terabyte of nothing, is not in the log that is extracted."""
+    path = tmp_path / "task.log"
+    log = TaskLog(lambda: path)
+    log.write(b"said\n")
+    os.truncate(path, 1 << 40)
+    log.close()
+
+    with log.open() as extracted:
+        content = extracted.read(100)
+
+    log.dispose()
+    assert content == b"said\n"
+    assert path.stat().st_size == 5
