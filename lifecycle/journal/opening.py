@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,10 +11,10 @@ import attrs
 
 from ..errors import JournalError
 from .locks import beside, lives, sessions_with_locks
-from .store import APPLICATION_ID, DamagedError, Record, Store, chunks, sync_folder
+from .store import APPLICATION_ID, TABLE, DamagedError, Record, Store, chunks, sync_folder
 
 _MAGIC = b"SQLite format 3\0"
-_OURS = b"stagecall journal"
+_OURS = TABLE[: TABLE.index("\n")].encode()
 _HEAD_BYTES = 65_536
 
 
@@ -27,6 +28,28 @@ class Damage:
 
     def __str__(self) -> str:
         return f"the journal was damaged: {self.kept} records were saved from it, the file is kept as {self.aside}"
+
+
+def place_of(path: Path | str) -> Path:
+    """Return the absolute path of a journal; a link leads to the file that it names.
+
+    Else who came by the link and who did not would look for each other's locks in vain.
+    """
+    path = Path(path).absolute()
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def check_file(path: Path) -> None:
+    """Check that a journal is a file, if it is there: to open a fifo may take for ever. Raises: JournalError."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise JournalError(f"the journal {path} cannot be used: {why}") from error
+    if not stat.S_ISREG(mode):
+        raise JournalError(f"the journal {path} cannot be used: that is no regular file; name another")
 
 
 def open_store(path: Path, *, any_thread: bool = False) -> tuple[Store, Damage | None]:
@@ -47,7 +70,8 @@ def open_store(path: Path, *, any_thread: bool = False) -> tuple[Store, Damage |
 
 
 def prepare_folder(path: Path) -> None:
-    """Make the folder of a journal. Raises: JournalError."""
+    """Make the folder of a journal. Raises: JournalError, also where something else than a file has its name."""
+    check_file(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -81,7 +105,7 @@ def _create(path: Path) -> None:
 def _set_aside(path: Path, why: DamagedError) -> Damage:
     if living := [session for session in sessions_with_locks(path) if lives(path, session)]:
         raise JournalError(f"{why}; another process uses it (session {living[0]}): end that first") from why
-    if not _is_ours(path):
+    if not is_ours(path):
         raise JournalError(f"{path} is not a journal; name another file") from why
     try:
         return _replace(path, why)
@@ -163,7 +187,7 @@ def _free_name(path: Path) -> Path:
     raise JournalError(f"beside the journal {path} lie 999 damaged ones already; remove them")
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Return whether a damaged file was a journal once: somebody's letter must not be moved out of their way.
 
     Nothing of this process has the file open now, so reading it drops no locks.

@@ -18,7 +18,7 @@ from ..errors import JournalError
 from .host import this_process
 from .lease import Lease, plain
 from .locks import SessionLock, guarded
-from .opening import Damage, open_store, prepare_folder
+from .opening import Damage, open_store, place_of, prepare_folder
 from .run import RunJournal
 from .store import Statement, Store, delete, forget, insert
 from .writer import Writer
@@ -39,7 +39,7 @@ class Journal:
     """
 
     def __init__(self, path: Path | str, patience: float = PATIENCE) -> None:
-        self.path = Path(path).absolute()
+        self.path = place_of(path)
         self.patience = patience
         self.damage: Damage | None = None
         self.writer = Writer(self.path, self._open_store)

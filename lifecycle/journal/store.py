@@ -89,13 +89,14 @@ def checksum(session: str, run: int, what: str, part: int, text: str) -> int:
 
 
 class Store:
-    """An open journal file.
+    """An open journal file; `blank` tells that nothing had ever been written into it.
 
     Raises, all methods: DamagedError for a file that is broken, JournalError for everything else, such as a full disk.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
+        self.blank = False
         self._connection = connection
 
     @classmethod
@@ -144,7 +145,10 @@ class Store:
         """Find out whether this is a journal of a version that is known; make an empty file one."""
         tables = {name for (name,) in self._all("SELECT name FROM sqlite_master")}
         application, version = self._pragma("application_id"), self._pragma("user_version")
-        if not tables and application == 0 and version == 0 and not read_only:
+        self.blank = not tables and application == 0 and version == 0
+        if self.blank and read_only:
+            return
+        if self.blank:
             self.commit(
                 [
                     (TABLE, ()),

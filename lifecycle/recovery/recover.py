@@ -14,7 +14,7 @@ from ..errors import JournalError
 from ..journal.host import process_lives
 from ..journal.lease import Lease, Undo
 from ..journal.locks import SessionLock, beside, guarded, has_lock, lives, sessions_with_locks
-from ..journal.opening import open_store, put_copy_aside
+from ..journal.opening import check_file, is_ours, open_store, place_of, put_copy_aside
 from ..journal.store import DamagedError, Statement, Store, delete, forget
 from ..threads import WORK
 from .ending import Ending, Report, foreseen
@@ -49,7 +49,7 @@ async def recover(
     >>> asyncio.run(recover("/no/such/journal.db")).found
     False
     """
-    path = _absolute(path)
+    path = place_of(path)
     if not await _in_thread(_there, path):
         return Recovery(path, dry_run=dry_run)
     if dry_run:
@@ -60,10 +60,6 @@ async def recover(
         return await work.run(undos or {}, report, keep)
     finally:
         await _in_thread(work.close)
-
-
-def _absolute(path: Path | str) -> Path:
-    return Path(path).absolute()
 
 
 async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
@@ -79,6 +75,7 @@ async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
 
 
 def _there(path: Path) -> bool:
+    check_file(path)
     return os.path.lexists(path) or os.path.lexists(beside(path, "new"))
 
 
@@ -175,14 +172,20 @@ def _look(path: Path) -> Recovery:
     """Return what a recovery would find, without changing anything."""
     with guarded(path):
         try:
-            store = Store.open(path, read_only=True)
+            return _seen(path)
         except DamagedError as error:
+            if not is_ours(path):
+                raise JournalError(f"{path} is not a journal; name another file") from error
             return Recovery(path, damage=f"{error}; it would be set aside", dry_run=True)
-        try:
-            store.check()
-            return _found(path, store)
-        finally:
-            store.close()
+
+
+def _seen(path: Path) -> Recovery:
+    store = Store.open(path, read_only=True)
+    try:
+        store.check()
+        return Recovery(path, dry_run=True) if store.blank else _found(path, store)
+    finally:
+        store.close()
 
 
 def _found(path: Path, store: Store) -> Recovery:
