@@ -1,12 +1,16 @@
 """The machine of a lifecycle: every trigger is tried from every stage, and only the table's edges move."""
 
 import itertools
+import logging
+from collections.abc import Callable
+from typing import Any
 
 import attrs
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from transitions import Event, EventData, Machine
 
 from stagecall.lifecycle.errors import LifecycleError
 from stagecall.lifecycle.machine import IllegalMoveError, machine_for, move
@@ -135,6 +139,91 @@ def test_machine_is_shared_and_holds_no_run(lifecycle):
     assert {
         (source, trigger) for trigger, event in machine.events.items() for source in event.transitions
     } == set(lifecycle.edges())
+
+
+def edge(machine: Machine) -> Any:
+    return machine.events["build"].transitions["prepare"][0]
+
+
+SUBSCRIPTIONS: dict[str, Callable[[Machine, Callable[[EventData], Any]], Any]] = {
+    "nothing": lambda machine, tell: None,
+    "entering": lambda machine, tell: machine.states["build"].on_enter.append(tell),
+    "leaving": lambda machine, tell: machine.states["prepare"].on_exit.append(tell),
+    "before the edge": lambda machine, tell: edge(machine).before.append(tell),
+    "after the edge": lambda machine, tell: edge(machine).after.append(tell),
+    "preparing the edge": lambda machine, tell: edge(machine).prepare.append(tell),
+    "a condition": lambda machine, tell: edge(machine).conditions.append(
+        edge(machine).condition_cls(lambda data: bool(tell(data)))
+    ),
+    "before any": lambda machine, tell: setattr(machine, "before_state_change", tell),
+    "after any": lambda machine, tell: setattr(machine, "after_state_change", tell),
+    "preparing any": lambda machine, tell: setattr(machine, "prepare_event", tell),
+    "finalizing any": lambda machine, tell: machine.finalize_event.append(tell),
+    "a final stage": lambda machine, tell: [
+        machine.states["build"].__dict__.update(final=True),
+        machine.on_final.append(tell),
+    ],
+    "an error": lambda machine, tell: [
+        machine.states["build"].__dict__.update(on_enter=[fails]),
+        machine.on_exception.append(tell),
+    ],
+    "an error nobody expects": lambda machine, tell: machine.states["build"].__dict__.update(
+        on_enter=[fails]
+    ),
+    "nowhere to go": lambda machine, tell: setattr(edge(machine), "dest", None),
+    "no edges": lambda machine, tell: machine.events["build"].transitions.clear(),
+}
+
+
+def fails(event: EventData) -> None:
+    raise ValueError("a subscriber fails")
+
+
+def story_of_a_move(
+    subscribe: Callable[[Machine, Callable[[EventData], Any]], Any], plain: bool
+) -> list[Any]:
+    """Move one token, with transitions' own trigger or ours; return all that anybody was told."""
+    machine, token = machine_for.__wrapped__(TASK_RUN), Token("prepare")
+    told: list[Any] = []
+
+    def tell(event: EventData) -> None:
+        state = event.state.name if event.state is not None else None
+        way = (event.transition.source, event.transition.dest) if event.transition is not None else None
+        told.append(
+            (
+                state,
+                token.stage,
+                event.event.name,
+                way,
+                event.args,
+                event.kwargs,
+                repr(event.error),
+                event.result,
+            )
+        )
+
+    subscribe(machine, tell)
+    trigger: Any = machine.events["build"]
+    try:
+        told.append(Event.trigger(trigger, token, 1, two=2) if plain else trigger.trigger(token, 1, two=2))
+    except Exception as error:
+        told.append(repr(error))
+    return [*told, token]
+
+
+@pytest.mark.parametrize("subscribe", SUBSCRIPTIONS.values(), ids=SUBSCRIPTIONS)
+def test_short_way_of_a_move_tells_what_the_long_one_tells(subscribe):
+    """Whatever is subscribed to with transitions is called, with the same event data, as by its own trigger."""
+    assert story_of_a_move(subscribe, plain=False) == story_of_a_move(subscribe, plain=True)
+
+
+def test_move_is_logged_by_transitions_where_its_log_is_wanted(caplog):
+    """Whoever turns the log of transitions on reads of every move."""
+    caplog.set_level(logging.INFO, logger="transitions.core")
+
+    move(Token("prepare"), TASK_RUN, "build")
+
+    assert "Finished processing state build enter callbacks." in caplog.text
 
 
 def test_lifecycles_have_machines_of_their_own():
