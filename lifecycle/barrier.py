@@ -236,20 +236,12 @@ class Barrier:
     def _abandon(self, call: Call) -> None:
         call.abandon()
         if call.task is not None:
-            self._leave_behind(call.task)
-            # The end of the program waits for all tasks, which may be for ever here; nor need it complain of this
-            # one, which is named in trace and worker's log already.
-            asyncio._unregister_task(call.task)
-            call.task._log_destroy_pending = False  # type: ignore[attr-defined]
+            leave_behind(call.task)
             if call.late is not None:
                 linger = _linger(call.task, self._limits.abandon_grace)
-                self._leave_behind(self._loop.create_task(linger, name=f"late {call.name}"))
+                _hold(self._loop.create_task(linger, name=f"late {call.name}"))
         why = "overran its time" if call.timed_out else "was cancelled"
         self._finish(call, {**RETURNED[Outcome.ABANDONED], "error": f"{why} and did not end"})
-
-    def _leave_behind(self, task: asyncio.Task[None]) -> None:
-        _LEFT_BEHIND.add(task)
-        task.add_done_callback(_LEFT_BEHIND.discard)
 
     async def _dispose_late(self, call: Call, value: object) -> str | None:
         """Dispose what an abandoned call returned after all, as nobody else will.
@@ -273,11 +265,26 @@ _VALUES: Mapping[bool, Mapping[str, Any]] = {
     value: {"outcome": "ok", "value": value} for value in (True, False)
 }
 
-_LEFT_BEHIND: set[asyncio.Task[None]] = set()
+_LEFT_BEHIND: set[asyncio.Task[Any]] = set()
 """Tasks of abandoned calls: the loop alone would hold them too weakly."""
 
 
-def left_behind() -> frozenset[asyncio.Task[None]]:
+def leave_behind(task: asyncio.Task[Any]) -> None:
+    """Let a task be that does not end although it was cancelled; whoever calls this names it somewhere.
+
+    The end of the program waits for all tasks, which may be for ever here; nor need it complain of this one.
+    """
+    _hold(task)
+    asyncio._unregister_task(task)
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def _hold(task: asyncio.Task[Any]) -> None:
+    _LEFT_BEHIND.add(task)
+    task.add_done_callback(_LEFT_BEHIND.discard)
+
+
+def left_behind() -> frozenset[asyncio.Task[Any]]:
     """Return the tasks of abandoned calls that have not ended, on every loop that still can run them."""
     return frozenset(task for task in list(_LEFT_BEHIND) if not task.get_loop().is_closed())
 

@@ -100,7 +100,7 @@ def describe(error: BaseException) -> str:
     """
     try:
         text = " ".join(line.strip() for line in str(error).splitlines())
-    except Exception:
+    except BaseException:  # whatever it raises there: it is the error of somebody who is not trusted
         text = "(it cannot be shown)"
     return _shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 

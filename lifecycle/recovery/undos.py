@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
+from ..barrier import leave_behind
 from ..errors import NonFatalInternalError
 from ..folders import remove_folder
 from ..journal.lease import Lease, Undo
 from ..resolution import describe
+from ..threads import POOL
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -36,10 +41,16 @@ async def undo_folder(lease: Lease) -> None:
 
 
 async def undo(lease: Lease, more: Mapping[str, Undo]) -> str | None:
-    """Undo a lease; return why that was not possible, None if it was."""
+    """Undo a lease; return why that was not possible, None if it was.
+
+    What is installed may be anybody's: it is imported and called on a loop of its own, in a thread, so that one that
+    blocks, or stops its loop, holds up nothing here. What the caller gave may need the caller's loop.
+    """
     try:
-        function = more.get(lease.kind) or _installed(lease.kind)
-        await bounded(lambda: function(lease))
+        if (function := more.get(lease.kind)) is not None:
+            await bounded(partial(function, lease))
+        else:
+            await bounded(_Apart(partial(_undo_installed, lease)).run)
     except Exception as error:  # the others are undone all the same
         return describe(error)
     return None
@@ -57,6 +68,8 @@ async def bounded(call: Callable[[], Awaitable[Any]]) -> None:
         if not task.done():
             task.cancel()
             await asyncio.wait([task], timeout=GRACE_SECONDS)
+            if not task.done():
+                leave_behind(task)
             raise NonFatalInternalError(f"it took more than {UNDO_SECONDS:g} seconds")
     except asyncio.CancelledError:
         task.cancel()
@@ -64,6 +77,52 @@ async def bounded(call: Callable[[], Awaitable[Any]]) -> None:
     error = task.result()
     if error is not None:
         raise error if isinstance(error, Exception) else NonFatalInternalError(describe(error))
+
+
+@attrs.define(eq=False)
+class _Apart:
+    """A call on a loop of its own, in a thread kept for cleaning up; a cancellation reaches it there."""
+
+    call: Callable[[], Awaitable[Any]]
+    _there: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = attrs.field(default=None, init=False)
+    _cancelled: bool = attrs.field(default=False, init=False)
+
+    async def run(self) -> None:
+        """Call, and raise what it raises."""
+        job = POOL.submit_reserved(lambda: asyncio.run(self._called()))
+        try:
+            await asyncio.wait([job.future])
+        except asyncio.CancelledError:
+            self._cancel()
+            await asyncio.wait([job.future], timeout=GRACE_SECONDS / 2)
+            raise
+        finally:
+            if not job.future.done():
+                POOL.abandon(job)
+                job.future.cancel()
+        if (error := job.future.result()) is not None:
+            raise error
+
+    async def _called(self) -> BaseException | None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._there = asyncio.get_running_loop(), task
+        if self._cancelled:
+            raise asyncio.CancelledError
+        return await _contained(self.call)
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        if self._there is not None:
+            loop, task = self._there
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(task.cancel)
+
+
+async def _undo_installed(lease: Lease) -> None:
+    result = _installed(lease.kind)(lease)
+    if inspect.isawaitable(result):
+        await result
 
 
 async def _contained(call: Callable[[], Awaitable[Any]]) -> BaseException | None:
