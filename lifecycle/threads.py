@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 import attrs
 
@@ -71,6 +73,9 @@ class PoolThread(threading.Thread):
     job: Job | None = None
 
 
+_POOLS: WeakSet[ThreadPool] = WeakSet()
+
+
 class ThreadPool:
     """At most `size` threads for ordinary calls and `reserved` more for dispose.
 
@@ -85,6 +90,11 @@ class ThreadPool:
 
     def __init__(self, size: int = 64, reserved: int = 8) -> None:
         self._bounds = {False: size, True: reserved}
+        self._begin()
+        _POOLS.add(self)
+
+    def _begin(self) -> None:
+        """Have no thread and no call; in a child that was forked none of the parent's are there."""
         self._threads = {False: 0, True: 0}
         self._idle = {False: 0, True: 0}
         self._queues: dict[bool, deque[Job]] = {False: deque(), True: deque()}
@@ -176,6 +186,13 @@ class ThreadPool:
                 self._give_place_away(reserved)
             return job
 
+
+def _forked() -> None:
+    for pool in list(_POOLS):
+        pool._begin()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 POOL = ThreadPool()
 """Where the plain `def` hooks of every run of the process are called."""

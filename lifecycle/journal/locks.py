@@ -2,7 +2,7 @@
 
 The locks are `flock`s on files beside the journal. The kernel lets go of them when the process is dead, however it
 died, so a session is dead exactly when its lock can be had. Their descriptors are close-on-exec, and a forked child
-closes its copies (`Journal` sees to that), so that no child keeps a dead worker's lock.
+closes its copies, so that no child keeps a dead worker's lock.
 
     <journal>.guard           held for moments: while the file is opened, checked or set aside, and while sessions are
                               claimed
@@ -19,6 +19,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from weakref import WeakSet
 
 from ..errors import JournalError
 
@@ -51,6 +52,8 @@ def guarded(path: Path) -> Iterator[None]:
         _wait_for(path, descriptor)
         yield
     finally:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile has a copy
         os.close(descriptor)
 
 
@@ -79,6 +82,7 @@ class SessionLock:
         self.session = session
         self._file = beside(path, f"{session}.lock")
         self._descriptor: int | None = descriptor
+        _HELD.add(self)
 
     @classmethod
     def new(cls, path: Path) -> SessionLock:
@@ -108,13 +112,26 @@ class SessionLock:
         if remove:
             with contextlib.suppress(OSError):
                 self._file.unlink()
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         self.drop()
 
     def drop(self) -> None:
-        """Close this process's copy of the lock, the whole lock unless a fork made other copies."""
+        """Close this process's copy of the lock; it is the whole lock unless a fork has made other copies."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+_HELD: WeakSet[SessionLock] = WeakSet()
+
+
+def _forked() -> None:
+    """Close, in a child that was forked, the copies of the parent's locks: it may live longer than the parent."""
+    for lock in list(_HELD):
+        lock.drop()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def sessions_with_locks(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -62,12 +63,12 @@ class Journal:
         Raises: JournalError for a file that cannot be used.
         """
         journal = cls(path, patience)
+        _OPEN.add(journal)
         try:
             await journal.writer.start(patience)
         except BaseException:
-            journal._end_session(remove=True)
+            journal._give_up()
             raise
-        _OPEN.add(journal)
         return journal
 
     @property
@@ -180,12 +181,31 @@ class Journal:
         with guarded(self.path):
             store, self.damage = open_store(self.path)
             try:
-                self._lock = SessionLock.new(self.path)
-                store.commit([insert(self.session, 0, "session", 0, _facts())])
-            except OSError as error:
+                self._begin_session(store)
+            except BaseException as error:
                 store.close()
-                raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
+                if isinstance(error, OSError):
+                    raise JournalError(f"the journal {self.path} cannot be used: {error}") from error
+                raise
         return store
+
+    def _begin_session(self, store: Store) -> None:
+        lock = SessionLock.new(self.path)
+        try:
+            store.commit([insert(lock.session, 0, "session", 0, _facts())])
+            with self.writer.lock:
+                self.writer.check()  # else whoever waited has given up
+                self._lock = lock
+        except BaseException:
+            with suppress(JournalError):
+                store.commit([forget(lock.session)])
+            lock.release(remove=True)
+            raise
+
+    def _give_up(self) -> None:
+        """Let go of the file, whether it is open or about to be: nobody waits for it any more."""
+        self.writer.fail(JournalError(f"the journal {self.path} was given up before it was open"))
+        self._end_session(remove=False)
 
     def _end_session(self, *, remove: bool) -> None:
         _OPEN.discard(self)
@@ -195,8 +215,6 @@ class Journal:
     def forked(self) -> None:
         """Let go, in a child that was forked, of what is the parent's."""
         self.writer.forked()
-        if self._lock is not None:
-            self._lock.drop()
 
 
 class _Own:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -97,6 +98,8 @@ class Store:
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
         self.blank = False
+        # SQLite's module does not survive that one thread closes a connection while another uses it.
+        self._using = threading.Lock()
         self._connection = connection
 
     @classmethod
@@ -176,17 +179,21 @@ class Store:
 
     def commit(self, statements: Iterable[Statement]) -> None:
         """Execute statements as one transaction; when this returns they are on disk."""
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        with self._using:
             try:
-                for sql, values in statements:
-                    self._connection.execute(sql, values)
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
-        except sqlite3.Error as error:
-            raise journal_error(self.path, error) from error
+                self._transact(statements)
+            except sqlite3.Error as error:
+                raise journal_error(self.path, error) from error
+
+    def _transact(self, statements: Iterable[Statement]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            for sql, values in statements:
+                self._connection.execute(sql, values)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
 
     def _roll_back(self) -> None:
         try:
@@ -245,10 +252,11 @@ class Store:
         return sound, damaged + broken
 
     def _all(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        try:
-            return self._connection.execute(sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise journal_error(self.path, error) from error
+        with self._using:
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.Error as error:
+                raise journal_error(self.path, error) from error
 
     def _pragma(self, pragma: str) -> Any:
         row = self._all(f"PRAGMA {pragma}")
@@ -256,10 +264,11 @@ class Store:
 
     def close(self) -> None:
         """Close the file; what was committed is on disk already."""
-        try:
-            self._connection.close()
-        except sqlite3.Error as error:
-            raise journal_error(self.path, error) from error
+        with self._using:
+            try:
+                self._connection.close()
+            except sqlite3.Error as error:
+                raise journal_error(self.path, error) from error
 
 
 def sort_out(rows: Iterable[tuple[Any, ...]]) -> tuple[list[Record], list[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,7 +57,12 @@ async def recover(
     if dry_run:
         return await _in_thread(_look, path)
     keep = beside(path, "recovered") if keep is None else Path(keep)
-    work = await _in_thread(_Work.open, path)
+    opening = _Opening(path)
+    try:
+        work = await _in_thread(opening.open)
+    except BaseException:
+        opening.give_up()
+        raise
     try:
         return await work.run(undos or {}, report, keep)
     finally:
@@ -71,7 +78,11 @@ async def _in_thread(function: Callable[..., T], *arguments: Any) -> T:
             return result
     except TimeoutError:
         WORK.abandon(job)
-        raise JournalError(f"the journal did not answer in {PATIENCE:g} seconds") from None
+        raise _HungError(f"the journal did not answer in {PATIENCE:g} seconds") from None
+
+
+class _HungError(JournalError):
+    """A thread is still at work in the journal, or will be for ever."""
 
 
 def _there(path: Path) -> bool:
@@ -89,6 +100,7 @@ class _Work:
     sessions: list[StoredSession]
     living: int
     damage: str | None
+    hung: bool = attrs.field(default=False, init=False)
 
     @classmethod
     def open(cls, path: Path) -> _Work:
@@ -107,7 +119,7 @@ class _Work:
                 work.read()
             except BaseException as error:
                 for lock in claimed:
-                    lock.drop()
+                    lock.release(remove=False)
                 store.close()
                 if isinstance(error, OSError):
                     raise JournalError(f"the journal {path} cannot be recovered: {error}") from error
@@ -157,15 +169,61 @@ class _Work:
     async def commit(self, statements: Sequence[Statement]) -> None:
         """Make statements durable. Raises: JournalError."""
         if statements:
-            await _in_thread(self.store.commit, statements)
+            try:
+                await _in_thread(self.store.commit, statements)
+            except _HungError:
+                self.hung = True
+                raise
 
     def close(self) -> None:
-        """Let go of the file and of the sessions; those of which nothing is left lose their lock file."""
-        with guarded(self.path):
-            left = {*self.store.sessions()}
-            for lock in self.claimed:
-                lock.release(remove=lock.session not in left)
-        self.store.close()
+        """Let go of the file and of the sessions; those of which nothing is left lose their lock file.
+
+        After a commit that hangs they are kept until the process ends: it may still come through.
+        """
+        if self.hung:
+            return
+        try:
+            with guarded(self.path):
+                left = {*self.store.sessions()}
+                for lock in self.claimed:
+                    lock.release(remove=lock.session not in left)
+        finally:
+            self.drop()
+
+    def drop(self) -> None:
+        """Let go of everything, as it is."""
+        for lock in self.claimed:
+            lock.release(remove=False)
+        with contextlib.suppress(JournalError):
+            self.store.close()
+
+
+@attrs.define(eq=False)
+class _Opening:
+    """Opens the journal in a thread; what is open when nobody waits for it any more is closed again."""
+
+    path: Path
+    _work: _Work | None = attrs.field(default=None, init=False)
+    _over: bool = attrs.field(default=False, init=False)
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+
+    def open(self) -> _Work:
+        """Return the open journal. Raises: JournalError."""
+        work = _Work.open(self.path)
+        with self._lock:
+            self._work = work
+            wanted = not self._over
+        if not wanted:
+            work.drop()
+        return work
+
+    def give_up(self) -> None:
+        """Close what was opened, or will be."""
+        with self._lock:
+            self._over = True
+            work = self._work
+        if work is not None:
+            WORK.submit_reserved(work.drop)
 
 
 def _look(path: Path) -> Recovery:
