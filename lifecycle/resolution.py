@@ -98,11 +98,20 @@ def describe(error: BaseException) -> str:
     >>> describe(ValueError("no such thing:\\n  the thing"))
     'ValueError: no such thing: the thing'
     """
-    try:
-        text = " ".join(line.strip() for line in str(error).splitlines())
-    except BaseException:  # whatever it raises there: it is the error of somebody who is not trusted
-        text = "(it cannot be shown)"
+    text = message_of(error)
     return _shortened(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an error says, in one line, even where saying it fails.
+
+    >>> message_of(OSError())
+    ''
+    """
+    try:
+        return " ".join(line.strip() for line in str(error).splitlines())
+    except BaseException:  # whatever it raises there: it is the error of somebody who is not trusted
+        return "(it cannot be shown)"
 
 
 def describe_chain(error: BaseException) -> str:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import attrs
 
 from ...engines.errors import InvalidResourceError, ResourceNotFoundError
+from ...lifecycle.background import contained
 from ...lifecycle.errors import FeatureNotSupportedError, MalformedPayloadError
+from ...lifecycle.resolution import message_of
 from .content_types import content_type
 from .entries import FILE, Entry, take_names
 from .names import Names, name_problem
@@ -53,9 +55,12 @@ class Uploads:
         take_names(entries, self._names)
         async with asyncio.TaskGroup() as group:
             for entry in entries:
-                group.create_task(self._file(entry) if entry.type == FILE else self._directory(entry))
+                group.create_task(self._store(entry))
         self._raise_errors()
         return self.complete
+
+    async def _store(self, entry: Entry) -> None:
+        await contained(self._file(entry) if entry.type == FILE else self._directory(entry))
 
     async def _file(self, entry: Entry) -> None:
         async with self._files:
@@ -126,7 +131,7 @@ class Uploads:
 
     def _note(self, name: str, error: Exception) -> None:
         self.errors.append(error)
-        self.context.log_error(f"artifact {name} is not stored: {error}")
+        self.context.log_error(f"artifact {name} is not stored: {message_of(error)}")
 
     def _raise_errors(self) -> None:
         malformed = [error for error in self.errors if isinstance(error, MalformedPayloadError)]

@@ -63,7 +63,7 @@ class Scene:
             case Act.YIELDS:
                 await asyncio.sleep(0)
             case Act.HANGS:
-                await asyncio.get_running_loop().create_future()
+                await self._wait()
             case Act.STUBBORN | Act.STUBBORN_ERROR:
                 await self._until_released()
             case Act.RETURNS_WHEN_CANCELLED | Act.RAISES_WHEN_CANCELLED:
@@ -109,16 +109,23 @@ class Scene:
     async def _until_released(self) -> None:
         """Wait for the release, whoever cancels."""
         while not self._released.is_set():
-            future = asyncio.get_running_loop().create_future()
-            self._waiting.append(future)
             try:
-                await future
+                await self._wait()
             except asyncio.CancelledError:
                 pass
 
+    def _wait(self) -> asyncio.Future[None]:
+        """Return what is done with the release: a call that swallows a cancellation may come to the next that waits."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._released.is_set():
+            future.set_result(None)
+        else:
+            self._waiting.append(future)
+        return future
+
     async def _until_cancelled(self, act: Act) -> None:
         try:
-            await asyncio.get_running_loop().create_future()
+            await self._wait()
         except asyncio.CancelledError:
             if act is Act.RAISES_WHEN_CANCELLED:
                 raise self._error(OSError("cancelled, and no good loser")) from None

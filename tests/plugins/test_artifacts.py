@@ -349,3 +349,28 @@ async def test_every_file_is_closed(monkeypatch):
     await upload(file("a", "public/a"), file("b", "public/b"), store=CountingStore(refused={"public/b"}))
 
     assert [one.closed for one in opened] == [True, True]
+
+
+class UnprintableError(Exception):
+    """Fails when it is to be shown."""
+
+    def __str__(self) -> str:
+        raise ValueError("no words")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [(SystemExit(3), "SystemExit: 3"), (UnprintableError(), "UnprintableError: (it cannot be shown)")],
+)
+async def test_engine_that_raises_what_it_must_not_ends_the_run_only(error, cause, monkeypatch):
+    """Neither an exit nor an error that cannot be shown gets past the run, with several files under way."""
+
+    async def extract_file(self, path):
+        raise error
+
+    monkeypatch.setattr(StubResultSet, "extract_file", extract_file)
+
+    seen = await upload(file("a", "public/a"), file("b", "public/b"))
+
+    assert seen.resolution.reason is ExceptionReason.INTERNAL_ERROR
+    assert cause in str(seen.resolution.cause)
