@@ -3,7 +3,11 @@
 import errno
 import json
 import os
+import stat
+import sys
 import threading
+
+import pytest
 
 from stagecall.lifecycle.journal.lease import Lease
 from stagecall.lifecycle.recovery.keeping import keep_log, keep_trace
@@ -67,3 +71,33 @@ def test_log_is_kept_where_files_have_no_holes(tmp_path, monkeypatch):
 
     monkeypatch.undo()
     assert (kept / "task.log").read_bytes() == b"x" * 3_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs O_PATH")
+def test_log_is_kept_although_its_task_took_the_rights_to_it_away(tmp_path, monkeypatch):
+    """The folder is removed in spite of that: the log must not go with it."""
+    source, kept = tmp_path / "run", tmp_path / "kept"
+    source.mkdir()
+    (source / "task.log").write_text("all of it\n")
+    (source / "task.log").chmod(0)
+    source.chmod(0)
+    monkeypatch.setattr("stagecall.lifecycle.recovery.keeping.os.open", _unprivileged_open(os.open))
+
+    copied = keep_log(
+        Lease(1, "folder", {"path": str(source), "log": "task.log"}), kept, "0-1", threading.Event()
+    )
+
+    assert copied
+    assert (kept / "task.log").read_text() == "all of it\n"
+
+
+def _unprivileged_open(opened):
+    """Return an `os.open` that refuses what it would refuse to anybody but root."""
+
+    def refusing(path, flags, mode=0o777, *, dir_fd=None):
+        needs_rights = not flags & (os.O_PATH | os.O_CREAT)
+        if needs_rights and not os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_mode & stat.S_IRUSR:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return opened(path, flags, mode, dir_fd=dir_fd)
+
+    return refusing
