@@ -64,6 +64,11 @@ class Record:
     part: int
     body: Any
 
+    @property
+    def key(self) -> str:
+        """What tells the record from all others, for people."""
+        return f"record {self.session}/{self.run}/{self.what}/{self.part}"
+
 
 def insert(session: str, run: int, what: What, part: int, body: Any) -> Statement:
     """Return the statement that stores a record, in place of one with the same key."""

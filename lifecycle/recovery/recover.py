@@ -130,8 +130,8 @@ class _Work:
         """Read the sessions that were claimed; if records are damaged, a copy of the file is put aside for people."""
         broken = self.store.strangers()
         for lock in self.claimed:
-            records, damaged = self.store.records(lock.session)
-            self.sessions.append(StoredSession.of(lock.session, records))
+            session, damaged = StoredSession.read(lock.session, self.store)
+            self.sessions.append(session)
             broken += damaged
         if broken:
             aside = put_copy_aside(self.path, self.store)
@@ -253,8 +253,7 @@ def _found(path: Path, store: Store) -> Recovery:
     stored = store.sessions()
     dead = [name for name in stored if not _living(path, name, store)]
     for name in dead:
-        records, broken = store.records(name)
-        session = StoredSession.of(name, records)
+        session, broken = StoredSession.read(name, store)
         runs += [foreseen(run) for run in session.runs]
         leases += session.leases
         damaged += broken
@@ -270,7 +269,7 @@ def _claim(path: Path, name: str, store: Store) -> SessionLock | None:
 def _living(path: Path, name: str, store: Store) -> bool:
     if has_lock(path, name):
         return lives(path, name)
-    return any(process_lives(record.body) for record in store.records(name)[0] if record.what == "session")
+    return process_lives(StoredSession.read(name, store)[0].facts)
 
 
 def _broken(records: Sequence[str]) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
 from ...specs.lifecycle import TASK_RUN, Lifecycle
 from ...specs.lifecycle_yaml import LifecycleDocumentError, load_lifecycle
 from ...specs.trace import Event, Kind, Trace
+from ..errors import ExceptionReason
 from ..journal.lease import Lease
-from ..journal.store import Record
+from ..journal.store import Record, Store
+from ..resolution import State
 
 
 @attrs.define
@@ -75,8 +77,19 @@ class StoredSession:
     leases: list[Lease]
 
     @classmethod
+    def read(cls, name: str, store: Store) -> tuple[StoredSession, list[str]]:
+        """Return a session, and a few words on each of its records that is damaged, or says what nobody here knows.
+
+        Raises: JournalError.
+        """
+        records, broken = store.records(name)
+        readable = [record for record in records if _readable(record)]
+        broken += [record.key for record in records if record not in readable]
+        return cls.of(name, readable), broken
+
+    @classmethod
     def of(cls, name: str, records: Iterable[Record]) -> StoredSession:
-        """Return a session from its sound records."""
+        """Return a session from its readable records."""
         by_run: dict[int, list[Record]] = {}
         for record in records:
             by_run.setdefault(record.run, []).append(record)
@@ -85,6 +98,47 @@ class StoredSession:
         facts: dict[str, Any] = next((record.body for record in own if record.what == "session"), {})
         runs = [_run(name, number, found, tables) for number, found in sorted(by_run.items())]
         return cls(name, facts, runs, list(_leases(own, None)))
+
+
+def _readable(record: Record) -> bool:
+    """Return whether a sound record says what this release knows: another one, or a mistake, may have written it."""
+    try:
+        _CHECKS.get(record.what, bool)(record.body)
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError):
+        return False
+    return True
+
+
+def _check_run(body: Any) -> None:
+    int(body.get("run_id", 0))
+    hash(body.get("lifecycle"))
+    if "started" in body and datetime.fromisoformat(body["started"]).tzinfo is None:
+        raise ValueError
+
+
+def _check_events(body: Any) -> None:
+    for event in [Event.from_dict(stored) for stored in body]:
+        if event.kind is Kind.LEASE:
+            _check_lease({"kind": event.get("what"), "data": event.get("data")})
+        if event.kind in (Kind.LEASE, Kind.RELEASE):
+            int(event.get("lease"))
+        if event.kind is Kind.OUTCOME:
+            if event.get("state") not in get_args(State):
+                raise ValueError
+            ExceptionReason(event.get("reason") or ExceptionReason.INTERNAL_ERROR)
+
+
+def _check_lease(body: Any) -> None:
+    if not isinstance(body["kind"], str) or not isinstance(body["data"], dict):
+        raise TypeError
+
+
+_CHECKS: Mapping[str, Callable[[Any], object]] = {
+    "session": lambda body: body.items(),
+    "run": _check_run,
+    "events": _check_events,
+    "lease": _check_lease,
+}
 
 
 def _run(session: str, number: int, records: list[Record], tables: dict[int, Lifecycle]) -> StoredRun:

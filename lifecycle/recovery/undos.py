@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -35,9 +36,14 @@ async def undo_folder(lease: Lease) -> None:
     Raises: NonFatalInternalError that names what stays.
     """
     path = Path(str(lease.data["path"]))
-    if not path.is_absolute() or len(path.parts) < 3:
+    if not _removable(path):
         raise NonFatalInternalError(f"{path} is no folder that a worker would have made: it is left alone")
     await remove_folder(path)
+
+
+def _removable(path: Path) -> bool:
+    """Return whether a path leads to a folder in a folder: not to the root by `..`, nor to what lies right in it."""
+    return path.is_absolute() and path.name != ".." and len(Path(os.path.normpath(path)).parts) > 2
 
 
 async def undo(lease: Lease, more: Mapping[str, Undo]) -> str | None:

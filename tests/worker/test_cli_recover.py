@@ -235,3 +235,15 @@ def test_the_configuration_names_the_journal(written, expected):
     config = read_config({"worker": written, "plugins": {"success": {}}}, available)
 
     assert config.journal == expected
+
+
+def test_run_goes_on_although_what_was_left_cannot_be_set_apart(here):
+    """A name that is taken is told, and no reason to run nothing."""
+    killed(here, "--out", "out")
+    (here / "out" / "recovered-fGbWQ2rfSpyjCXEBmHzvbg-0").write_text("in the way")
+
+    done = stagecall("run", "greets.yml", "--out", "out", cwd=here)
+
+    assert done.code == 0
+    assert "what fGbWQ2rfSpyjCXEBmHzvbg had left in" in done.err
+    assert "may be written over: [Errno 17] File exists" in done.err

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...lifecycle.errors import JournalError
 from ...lifecycle.recovery import Recovery
 from ...lifecycle.recovery import recover as recover_journal
+from ...lifecycle.resolution import describe
 from .exits import Exit, Problem
 from .tasks import KEPT_LOG, Job
 
@@ -67,15 +68,23 @@ def recover_first(path: Path, jobs: Sequence[Job], note: Callable[[str], None]) 
     """
     try:
         recovery = asyncio.run(recover_journal(path))
-    except JournalError as error:
-        note(f"stagecall: nothing could be recovered: {error}")
+    except Exception as error:
+        told = str(error) if isinstance(error, JournalError) else describe(error)
+        note(f"stagecall: nothing could be recovered: {told}")
         return
     if recovery.found:
         left = "" if recovery.complete else "; NOT everything, see: stagecall recover"
         note(f"stagecall: recovered from {path}: {_told(recovery)}{left}")
     for run in recovery.runs:
-        if run.folder is not None and (apart := _set_apart(run.folder, f"{run.task_id}-{run.run_id}", jobs)):
-            note(f"stagecall: what {run.task_id} had left in {run.folder} is in {apart}")
+        if run.folder is None:
+            continue
+        try:
+            apart = _set_apart(run.folder, f"{run.task_id}-{run.run_id}", jobs)
+        except OSError as error:
+            note(f"stagecall: what {run.task_id} had left in {run.folder} may be written over: {error}")
+        else:
+            if apart is not None:
+                note(f"stagecall: what {run.task_id} had left in {run.folder} is in {apart}")
 
 
 def _told(recovery: Recovery) -> str:
