@@ -32,7 +32,7 @@ KEPT = 100
 """How many of the paths that are left a walk remembers."""
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_BARE = getattr(os, "O_PATH", 0) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_BARE = getattr(os, "O_PATH", 0) | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 async def remove_folder(path: Path) -> None:
@@ -206,23 +206,29 @@ def _identity(folder: int) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _open_folder(name: str, parent: int | None) -> int:
-    """Open a folder so that all in it can be removed, with the rights back that the task took away."""
+def open_unlocked(name: str, flags: int, parent: int | None) -> int:
+    """Open a file or folder of a task, without following links, with the rights back that the task took away."""
+    flags |= os.O_NOFOLLOW
     try:
-        folder = os.open(name, _FOLDER, dir_fd=parent)
+        return os.open(name, flags, dir_fd=parent)
     except PermissionError:
-        _unlock(name, parent)
-        return os.open(name, _FOLDER, dir_fd=parent)
+        _unlock(name, parent, flags & os.O_DIRECTORY)
+        return os.open(name, flags, dir_fd=parent)
+
+
+def _open_folder(name: str, parent: int | None) -> int:
+    """Open a folder so that all in it can be removed."""
+    folder = open_unlocked(name, _FOLDER, parent)
     with contextlib.suppress(PermissionError):  # not ours: what cannot be removed from it will say so
         if os.fstat(folder).st_mode & stat.S_IRWXU != stat.S_IRWXU:
             os.fchmod(folder, stat.S_IRWXU)
     return folder
 
 
-def _unlock(name: str, parent: int | None) -> None:
+def _unlock(name: str, parent: int | None, kind: int) -> None:
     if sys.platform == "linux":
-        # Opened in this way it needs no right to the folder, and cannot be swapped for a link.
-        bare = os.open(name, _BARE, dir_fd=parent)
+        # Opened in this way it needs no right to the file, and cannot be swapped for a link.
+        bare = os.open(name, _BARE | kind, dir_fd=parent)
         try:
             os.chmod(f"/proc/self/fd/{bare}", stat.S_IRWXU)
         finally:

@@ -48,6 +48,18 @@ def parse_duration(value: str | float) -> float:
     return seconds
 
 
+MILLISECOND = 0.001
+
+
+def took(seconds: float) -> str:
+    """Return finite seconds in short form; what is too short to be told is not nothing.
+
+    >>> took(0.0002), took(1.25)
+    ('<1ms', '1.2s')
+    """
+    return "<1ms" if seconds < MILLISECOND else format_duration(seconds)
+
+
 def format_duration(seconds: float) -> str:
     """Return finite seconds in short form: whole from one hour on, tenths from one second, else milliseconds.
 

@@ -19,7 +19,7 @@ from functools import partial
 
 import attrs
 
-from ._procfs import Key, Process, has_program, look, numbers, read, send
+from ...lifecycle.proc import Key, Process, has_program, look, numbers, read, send
 
 VARIABLE = "STAGECALL_SANDBOX"
 """The variable that bears the marker, in the environment of a command and of what it starts."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ...lifecycle.errors import FatalInternalError, NonFatalInternalError
+from ...lifecycle.proc import look, numbers
 from ._cgroup_tree import PREFIX, ControlGroup
 from ._leases import CGROUP, Hold
-from ._procfs import look, numbers
 from ._thread import in_reserved_thread, in_thread
 from .child import Child, Exit
 from .config import ContainmentKind

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from ._procfs import read, send
+from ...lifecycle.proc import read, send
 from .containment import UnavailableError
 
 PREFIX = "stagecall-"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ...lifecycle.proc import look
 from ._attribution import VARIABLE, new_marker
 from ._leases import GROUP, Hold
-from ._procfs import look
 from .child import Child, Exit
 from .config import ContainmentKind
 from .containment import Cell, Containment, ended

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ._procfs import boot_id
+from ...lifecycle.proc import boot_id
 
 if TYPE_CHECKING:
     from ...lifecycle.journal.lease import Lease, Leasing

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ...lifecycle.errors import FatalInternalError, NonFatalInternalError
+from ...lifecycle.proc import look
 from ._attribution import VARIABLE, Attribution, entry, new_marker
 from ._leases import MARKER, Hold
-from ._procfs import look
 from ._thread import in_reserved_thread, in_thread
 from .child import Child, Exit
 from .config import ContainmentKind

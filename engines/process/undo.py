@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ...lifecycle.errors import NonFatalInternalError
+from ...lifecycle.proc import Process, boot_id, look, numbers, send
 from ._attribution import PAUSE_SECONDS, Attribution, bears, entry
 from ._cgroup_tree import PREFIX, ControlGroup
 from ._leases import CGROUP, GROUP, MARKER
-from ._procfs import Process, boot_id, look, numbers, send
 from ._thread import in_reserved_thread
 from .containment import KILL_SECONDS
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ...specs.durations import took
 from ...specs.rules import judge
 from ...specs.trace import Event, Kind, Trace
 from ..escaping import escaped
 from .story import DIED, FATAL, OK, Blow, Doing, Story, names, shown
-from .wording import count, few, listed, name, stop, took
+from .wording import count, few, listed, name, stop
 
 RESOLUTIONS = {
     "completed": "it completed",

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ...specs.durations import format_duration
 from ..escaping import escaped
 
 MOST = 100
 """How many of one kind of thing are told; a run that repeats itself for ever is told no longer."""
-
-
-def took(seconds: float) -> str:
-    """Return finite seconds in short form; what is too short to be told is not nothing.
-
-    >>> took(0.0002), took(1.25)
-    ('<1ms', '1.2s')
-    """
-    return "<1ms" if seconds < 0.001 else format_duration(seconds)
 
 
 def listed(things: Iterable[str], none: str = "nothing") -> str:

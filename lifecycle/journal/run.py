@@ -33,7 +33,6 @@ class RunJournal:
         "_pending",
         "_reports",
         "_stored",
-        "_stored_leases",
         "_taken",
         "_taken_forgotten",
         "delivered",
@@ -62,7 +61,6 @@ class RunJournal:
         self._pending: list[Event] = []
         self._taken: list[Event] = []
         self.forgotten = self._taken_forgotten = self._stored = False
-        self._stored_leases: set[int] = set()
         self._parts = 0
 
     def attach(self, lifecycle: Lifecycle, started: datetime) -> None:
@@ -157,10 +155,8 @@ class RunJournal:
             if event.kind is Kind.LEASE:
                 opened[number] = event
             elif event.kind is Kind.RELEASE and opened.pop(number, None) is None:
-                self._stored_leases.discard(number)
                 yield delete(session, self.number, "lease", number)
         for number, event in opened.items():
-            self._stored_leases.add(number)
             yield insert(
                 session, self.number, "lease", number, {"kind": event.get("what"), "data": event.get("data")}
             )

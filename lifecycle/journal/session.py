@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -103,7 +102,7 @@ class Journal:
         try:
             await self.writer.durable(self._own, self.patience)
         except asyncio.CancelledError:
-            with contextlib.suppress(JournalError):  # which whoever comes next learns of
+            with suppress(JournalError):  # which whoever comes next learns of
                 self._drop(lease)  # nobody will acquire it
             raise
         return lease

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import stat
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ...specs.slugs import is_slug
+from ..folders import open_unlocked
 from ..journal.lease import Lease
 from ..journal.store import sync_folder
 from ..offload import StoppedError
@@ -82,11 +82,11 @@ def _open_log(lease: Lease) -> BinaryIO | None:
     if lease.kind != "folder" or not isinstance(name, str) or "/" in name:
         return None
     try:
-        folder = _opened(str(lease.data["path"]), _FOLDER, None)
+        folder = open_unlocked(str(lease.data["path"]), _FOLDER, None)
     except OSError:
         return None
     try:
-        file = _opened(name, _FILE, folder)
+        file = open_unlocked(name, _FILE, folder)
     except OSError:
         return None
     finally:
@@ -95,23 +95,6 @@ def _open_log(lease: Lease) -> BinaryIO | None:
         os.close(file)
         return None
     return open(file, "rb")
-
-
-def _opened(name: str, flags: int, parent: int | None) -> int:
-    """Open a file or folder, with the rights back that a task took away: else its log would go with the folder."""
-    try:
-        return os.open(name, flags, dir_fd=parent)
-    except PermissionError:
-        if sys.platform != "linux":
-            raise
-        # Opened in this way it needs no right to the file, and cannot be swapped for a link.
-        bare = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-        try:
-            if not stat.S_ISLNK(os.fstat(bare).st_mode):
-                os.chmod(f"/proc/self/fd/{bare}", stat.S_IRWXU)
-        finally:
-            os.close(bare)
-        return os.open(name, flags, dir_fd=parent)
 
 
 def _temporary(folder: Path, name: str, mark: str) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 import attrs
 
 from stagecall.engines.process._cgroup_tree import ControlGroup
-from stagecall.engines.process._procfs import look, numbers, read
+from stagecall.lifecycle.proc import look, numbers, read
 from stagecall.specs.rules import judge
 from stagecall.specs.trace import Kind, Trace
 

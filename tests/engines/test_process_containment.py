@@ -11,11 +11,12 @@ import time
 import pytest
 
 from stagecall.engines.errors import SandboxAbortedError
-from stagecall.engines.process import _attribution, _cgroup, _marker, _procfs, containment
+from stagecall.engines.process import _attribution, _cgroup, _marker, containment
 from stagecall.engines.process._cgroup_tree import ControlGroup
 from stagecall.engines.process.child import Child
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.process.containment import UnavailableError
+from stagecall.lifecycle import proc
 from stagecall.lifecycle.errors import ConfigurationError, FatalInternalError
 
 from .process_support import ALL_KINDS, BOUND, CONTAINED, PYTHON, House, alive, stranger, until, zombies
@@ -456,7 +457,7 @@ async def test_a_worker_without_descriptors_kills_once_it_has_some(make_house, k
         return call_or_refuse
 
     monkeypatch.setattr(ControlGroup, "populated", refusing(ControlGroup.populated))
-    monkeypatch.setattr(_attribution, "numbers", refusing(_procfs.numbers))
+    monkeypatch.setattr(_attribution, "numbers", refusing(proc.numbers))
 
     await run.sandbox.abort()
 

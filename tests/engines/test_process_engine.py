@@ -11,7 +11,6 @@ import time
 import pytest
 
 from stagecall.engines.errors import NamingConflictError
-from stagecall.engines.process._procfs import read
 from stagecall.engines.process.config import CONFIG_SCHEMA, ContainmentKind
 from stagecall.engines.process.engine import PAYLOAD_SCHEMA
 from stagecall.engines.process.spawn import Outputs, Program, start_gated
@@ -24,6 +23,7 @@ from stagecall.lifecycle.errors import (
     TaskExceptionError,
 )
 from stagecall.lifecycle.log import TaskLog
+from stagecall.lifecycle.proc import read
 from stagecall.specs.schemas import MergedSchema
 
 from .process_support import ALL_KINDS, PYTHON, House, descriptors, until, zombies

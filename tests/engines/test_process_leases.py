@@ -6,11 +6,12 @@ import signal
 
 import pytest
 
-from stagecall.engines.process import _attribution, _cgroup, _group, _marker, _procfs, containment, spawn
+from stagecall.engines.process import _attribution, _cgroup, _group, _marker, containment, spawn
 from stagecall.engines.process._cgroup_tree import ControlGroup
 from stagecall.engines.process.child import Child
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.process.spawn import Program
+from stagecall.lifecycle import proc
 from stagecall.lifecycle.errors import FatalInternalError, JournalError, MalformedPayloadError
 from stagecall.lifecycle.journal import Journal
 from stagecall.specs.trace import Kind
@@ -210,12 +211,12 @@ async def test_the_lease_of_a_group_tells_its_leader_from_all_other_processes(le
 
     (lease,) = leased.leases.open
 
-    process = _procfs.look(leased.pids("ready")[0])
+    process = proc.look(leased.pids("ready")[0])
     assert process is not None
     assert {name: value for name, value in lease.data.items() if name != "marker"} == {
         "pid": process.pid,
         "start_time": process.start,
-        "boot_id": _procfs.boot_id(),
+        "boot_id": proc.boot_id(),
     }
     assert _attribution.bears(process.pid, _attribution.entry(lease.data["marker"]))
 

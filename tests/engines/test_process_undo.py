@@ -14,10 +14,10 @@ import pytest
 
 from stagecall.engines.process import _attribution, undo
 from stagecall.engines.process._cgroup_tree import ControlGroup
-from stagecall.engines.process._procfs import Process, boot_id, look, numbers, read
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.lifecycle.errors import NonFatalInternalError
 from stagecall.lifecycle.journal.lease import Lease
+from stagecall.lifecycle.proc import Process, boot_id, look, numbers, read
 
 from .leased_support import KIND_OF_LEASE, commands, made
 from .process_support import ALL_KINDS, CONTAINED, PYTHON, alive, no_cgroup, stranger, until

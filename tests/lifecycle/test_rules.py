@@ -12,14 +12,15 @@ import attrs
 import pytest
 
 from stagecall.lifecycle.calls import Call
-from stagecall.lifecycle.driver import Run
 from stagecall.lifecycle.errors import ExceptionReason
 from stagecall.lifecycle.resolution import Resolution
 from stagecall.specs.rules import RULES, judge
-from stagecall.specs.trace import Event, Kind, Outcome, Trace
+from stagecall.specs.trace import Event, Kind, Trace
 from stagecall.testing.doubles import Bench, HookRecorder, ScriptedPlugin, assert_sound
 from stagecall.testing.virtual_time import run_virtually, virtual_time
 from stagecall.worker.task_run import TaskRun
+
+from ..support.sabotage import does_not_fence, stops_disposing_at_the_first_error
 
 
 def names(trace: Trace) -> list[str]:
@@ -68,17 +69,6 @@ def disposes_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TaskRun, "dispose", at_once)
 
 
-def stops_disposing_at_the_first_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def impatient(self: TaskRun) -> None:
-        for one in reversed(self.participants):
-            call = Call("dispose", one.name, one.target.dispose)
-            await self.run_calls((call,))
-            if call.outcome is not Outcome.OK:
-                return
-
-    monkeypatch.setattr(TaskRun, "dispose", impatient)
-
-
 def forgets_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     start = TaskRun.start_sandbox
 
@@ -87,10 +77,6 @@ def forgets_a_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
         self.participants[1] = attrs.evolve(self.participants[1], hooks=frozenset({"dispose"}))
 
     monkeypatch.setattr(TaskRun, "start_sandbox", forgetful)
-
-
-def goes_on_with_an_abandoned_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Run, "_fence", lambda self, plugin: None)
 
 
 async def hangs(*_: object) -> None:
@@ -105,7 +91,7 @@ BROKEN_DRIVERS: dict[Callable[[pytest.MonkeyPatch], None], tuple[dict[str, Any],
     disposes_side_by_side: ({}, {"stage-barrier"}),
     stops_disposing_at_the_first_error: ({"dispose": defect}, {"disposed-once"}),
     forgets_a_plugin: ({}, {"created-only"}),
-    goes_on_with_an_abandoned_plugin: ({"started": hangs}, {"one-hook-at-a-time"}),
+    does_not_fence: ({"started": hangs}, {"one-hook-at-a-time"}),
 }
 
 

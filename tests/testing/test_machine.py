@@ -12,13 +12,11 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from stagecall.engines.base import Engine
 from stagecall.lifecycle.barrier import Barrier
-from stagecall.lifecycle.calls import Call
 from stagecall.lifecycle.driver import Run
 from stagecall.lifecycle.limits import Limits
 from stagecall.plugins.base import Plugin, PluginOptions, TaskPlugin, TaskPluginOptions
 from stagecall.plugins.registry import PLUGINS
 from stagecall.specs.lifecycle import TASK_RUN, Lifecycle, Stage
-from stagecall.specs.trace import Outcome
 from stagecall.testing.chaos import FaultSchedule, PluginFaults
 from stagecall.testing.chaos.trial import mock_engine
 from stagecall.testing.doubles import LIMITS, ScriptedEngine, task_plugin_class
@@ -26,6 +24,8 @@ from stagecall.testing.machine import LifecycleMachine
 from stagecall.testing.strategies import behaviours
 from stagecall.testing.virtual_time import LivelockError
 from stagecall.worker.task_run import TaskRun
+
+from ..support.sabotage import does_not_fence, stops_disposing_at_the_first_error
 
 FEW = settings(max_examples=30, stateful_step_count=10, database=None, derandomize=True)
 FIND = settings(
@@ -206,21 +206,6 @@ def test_bad_plugin_is_found(machine, sentence):
     found(machine, sentence)
 
     LEFT.clear()
-
-
-def stops_disposing_at_the_first_error(patch: pytest.MonkeyPatch) -> None:
-    async def impatient(self: TaskRun) -> None:
-        for one in reversed(self.participants):
-            call = Call("dispose", one.name, one.target.dispose)
-            await self.run_calls((call,))
-            if call.outcome is not Outcome.OK:
-                return
-
-    patch.setattr(TaskRun, "dispose", impatient)
-
-
-def does_not_fence(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Run, "_fence", lambda self, plugin: None)
 
 
 def never_abandons(patch: pytest.MonkeyPatch) -> None:

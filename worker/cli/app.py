@@ -89,6 +89,12 @@ _journal = click.option(
 _config = click.option(
     "--config", "-c", metavar="FILE", help="Worker configuration; see `stagecall schema --what config`."
 )
+_output = click.option("--output", "-o", metavar="FILE", help="Write here instead of to standard output.")
+
+
+def _lifecycle(text: str) -> Callable[[F], F]:
+    """Return the option that names a lifecycle's file."""
+    return click.option("--lifecycle", "-l", "lifecycle_file", metavar="FILE", help=text)
 
 
 @click.group(
@@ -200,14 +206,8 @@ Examples:
     help="By default that of --output's name, else mermaid.",
 )
 @click.option("--run", "run_file", metavar="FILE", help="Draw this run: a run.json.")
-@click.option(
-    "--lifecycle",
-    "-l",
-    "lifecycle_file",
-    metavar="FILE",
-    help="Draw this lifecycle instead of that of task runs.",
-)
-@click.option("--output", "-o", metavar="FILE", help="Write here instead of to standard output.")
+@_lifecycle("Draw this lifecycle instead of that of task runs.")
+@_output
 @_common
 def diagram(
     format_: str | None, run_file: str | None, lifecycle_file: str | None, output: str | None
@@ -242,9 +242,7 @@ shortest that breaks one is shown.
 Exit code: 0 everything holds, 1 something is broken, 2 usage."""
 )
 @click.argument("file", required=False, metavar="[LIFECYCLE.yml | run.json]")
-@click.option(
-    "--lifecycle", "-l", "lifecycle_file", metavar="FILE", help="The lifecycle that a run.json is judged by."
-)
+@_lifecycle("The lifecycle that a run.json is judged by.")
 @click.option("--states", is_flag=True, help="List every combination of stage, outcome and abort.")
 @click.option("--paths", is_flag=True, help="Judge and list every path, not only one for each transition.")
 @click.option(
@@ -336,13 +334,7 @@ run.json` draws the run.
 Exit code: 0 explained, 2 usage (a file that is no run.json included)."""
 )
 @click.argument("file", metavar="run.json")
-@click.option(
-    "--lifecycle",
-    "-l",
-    "lifecycle_file",
-    metavar="FILE",
-    help="The lifecycle that it is a run of, if not that of task runs.",
-)
+@_lifecycle("The lifecycle that it is a run of, if not that of task runs.")
 @_common
 def explain(file: str, lifecycle_file: str | None) -> None:
     """Tell a run in sentences: why it became what it did."""
@@ -396,14 +388,8 @@ Examples:
     type=click.Choice(["promela", "scxml"]),
     help="By default that of --output's name.",
 )
-@click.option(
-    "--lifecycle",
-    "-l",
-    "lifecycle_file",
-    metavar="FILE",
-    help="Export this lifecycle instead of that of task runs.",
-)
-@click.option("--output", "-o", metavar="FILE", help="Write here instead of to standard output.")
+@_lifecycle("Export this lifecycle instead of that of task runs.")
+@_output
 @_common
 def export(format_: str | None, lifecycle_file: str | None, output: str | None) -> None:
     """Write a lifecycle down for other tools: as a state chart, or as a model with the rules to verify on it."""

@@ -13,16 +13,13 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from ...specs.durations import format_duration
+from ...specs.durations import MILLISECOND, took
 from .escapes import colourless, harmless
 
 BAR = 24
 """Characters that a whole run is wide in the time line."""
 
 INDENT = "   "
-
-MILLISECOND = 0.001
-"""Shorter times are told as that."""
 
 _STYLES = {"completed": "green", "failed": "red", "exception": "magenta"}
 _UNICODE = {"completed": "✔", "failed": "✖", "exception": "⚠", "bar": "━"}
@@ -72,7 +69,7 @@ def show_reports(console: Console, reports: Sequence[Report], unicode: bool) -> 
 
 def _show_one(console: Console, report: Report, marks: Mapping[str, str]) -> None:
     headline = _verdict(report, marks)
-    headline.append(f"  {report.label}", "bold").append(f"  {duration(report.seconds)}")
+    headline.append(f"  {report.label}", "bold").append(f"  {took(report.seconds)}")
     _print_lines(console, [headline, *_troubles(report)])
     console.print()
     console.print(_stages(report, marks["bar"]))
@@ -98,7 +95,7 @@ def _troubles(report: Report) -> Iterator[Text]:
         yield Text(f"{INDENT}judged by {', '.join(report.refused_by)}")
     for hook in report.summary["hooks"]:
         if hook["outcome"] != "ok":
-            how = f"{hook['outcome']} after {duration(hook['seconds'])}"
+            how = f"{hook['outcome']} after {took(hook['seconds'])}"
             error = f": {hook['error']}" if hook["error"] else ""
             line = Text().append(f"{INDENT}{hook['stage']}: {hook['plugin']} {how}", "red")
             yield line.append_text(_plain(error))
@@ -112,7 +109,7 @@ def _stages(report: Report, mark: str) -> Table:
     for stage in report.summary["stages"]:
         bar = _bar(stage["start"], stage["seconds"], report.seconds, mark)
         style = "dim" if stage["seconds"] < MILLISECOND else ""
-        table.add_row(f"{INDENT}{stage['stage']}", duration(stage["seconds"]), Text(bar, "cyan"), style=style)
+        table.add_row(f"{INDENT}{stage['stage']}", took(stage["seconds"]), Text(bar, "cyan"), style=style)
     return table
 
 
@@ -157,17 +154,8 @@ def _show_several(console: Console, reports: Sequence[Report], marks: Mapping[st
     labels = max(len(report.label) for report in reports)
     for report in reports:
         line = _verdict(report, marks).append(" " * (verdicts - len(report.verdict)))
-        line.append(f"  {report.label:{labels}}", "bold").append(f"  {duration(report.seconds):>7}  ")
+        line.append(f"  {report.label:{labels}}", "bold").append(f"  {took(report.seconds):>7}  ")
         _print_lines(console, [line.append_text(_plain(str(report.folder))), *_troubles(report)])
-
-
-def duration(seconds: float) -> str:
-    """Return a duration; what is too short to be told is not nothing.
-
-    >>> duration(0.0002), duration(1.25)
-    ('<1ms', '1.2s')
-    """
-    return format_duration(seconds) if seconds >= MILLISECOND else "<1ms"
 
 
 def _plain(text: str, style: str = "") -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from ....engines.base import ByteStream, Display, Shell
 from ....engines.errors import (
@@ -58,9 +58,10 @@ class RaisesOSErrors(SandboxLayer):
             raise FileNotFoundError(command[0]) from error
 
 
-class CallsAnAbortAFailure(ShellLayer):
-    """Gives a result to who waits for a shell that was aborted."""
+class _CallsAnEndAFailure(ShellLayer):
+    """Gives a result to who waits for a shell that was ended: by its own abort, or by the end of its sandbox."""
 
+    aborts: ClassVar[bool]
     _aborted = False
 
     async def abort(self) -> None:
@@ -71,9 +72,15 @@ class CallsAnAbortAFailure(ShellLayer):
         try:
             return await super().wait()
         except ShellAbortedError:
-            if self._aborted:
+            if self._aborted is self.aborts:
                 return False
             raise
+
+
+class CallsAnAbortAFailure(_CallsAnEndAFailure):
+    """Gives a result to who waits for a shell that was aborted."""
+
+    aborts = True
 
 
 class AbortsItsSandbox(ShellLayer):
@@ -116,22 +123,10 @@ class AbortsWhatHasEnded(ShellLayer):
             await self.inner.abort()
 
 
-class CallsAKillAFailure(ShellLayer):
+class CallsAKillAFailure(_CallsAnEndAFailure):
     """Gives a result to who waits for a shell whose sandbox was killed."""
 
-    _aborted = False
-
-    async def abort(self) -> None:
-        self._aborted = True
-        await self.inner.abort()
-
-    async def wait(self) -> bool:
-        try:
-            return await super().wait()
-        except ShellAbortedError:
-            if self._aborted:
-                raise
-            return False
+    aborts = False
 
 
 class ResizesWhatHasEnded(ShellLayer):
