@@ -39,12 +39,17 @@ def one(leaks: list[Leak]) -> Leak:
     return leaks[0]
 
 
-def found(before: Snapshot, count: int) -> list[Leak]:
-    """Return the leaks once there are so many."""
+def found(before: Snapshot, *commands: str) -> list[Leak]:
+    """Return the leaks once all of these commands run: a child that was just forked still shows its parent's."""
     end = time.monotonic() + BOUND
-    while len(leaks := before.compare()) < count:
+    while sorted(map(command, leaks := before.compare())) != sorted(commands):
         assert time.monotonic() < end, leaks
     return leaks
+
+
+def command(leak: Leak) -> str:
+    """Return the command of a process that is running."""
+    return leak.what.partition(" is running: ")[2].partition(", a child of ")[0]
 
 
 def test_nothing_is_left():
@@ -77,7 +82,7 @@ def test_grandchild_process():
     before = take()
 
     with subprocess.Popen(["sh", "-c", "sleep 1002 & wait"]) as process:
-        leaks = found(before, 2)
+        leaks = found(before, "sh -c sleep 1002 & wait", "sleep 1002")
         numbers = [int(leak.what.split()[0]) for leak in leaks]
         for number in numbers:
             os.kill(number, 9)
