@@ -24,10 +24,21 @@ from .errors import (
 )
 from .limits import Limits
 from .resolution import Resolution, Severity
-from .surroundings import Artifact, ArtifactStore, Environment, LeasingStore, Monitor
+from .surroundings import (
+    AddressedStore,
+    Artifact,
+    ArtifactStore,
+    Environment,
+    LeasingStore,
+    Monitor,
+    ReadableStore,
+    WebHook,
+    WebHooks,
+)
 
 __all__ = [
     "TASK_RUN",
+    "AddressedStore",
     "Artifact",
     "ArtifactStore",
     "Cancellation",
@@ -47,6 +58,7 @@ __all__ = [
     "Monitor",
     "NonFatalInternalError",
     "Order",
+    "ReadableStore",
     "Resolution",
     "RuleBrokenError",
     "Severity",
@@ -54,4 +66,6 @@ __all__ = [
     "StagecallError",
     "TaskContext",
     "TaskExceptionError",
+    "WebHook",
+    "WebHooks",
 ]

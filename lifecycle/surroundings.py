@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, runtime_checkable
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, runtime_chec
 import attrs
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from ..specs.task import TaskInfo
     from .journal.lease import Leasing
 
@@ -59,6 +62,53 @@ class LeasingStore(ArtifactStore, Protocol):
         """Do what `put` does, for a run with a journal: what is made on the way is leased of `leasing` first."""
 
 
+@runtime_checkable
+class ReadableStore(ArtifactStore, Protocol):
+    """A store that gives back what it holds: the run page shows artifacts from it."""
+
+    def read(self, task: TaskInfo, name: str, offset: int = 0) -> AsyncIterator[bytes]:
+        """Yield the content of a stored object as stored, from byte `offset` on, in pieces of at most 1 MiB.
+
+        Raises: NonFatalInternalError, FileNotFoundError where nothing of that name has content.
+        """
+
+
+@runtime_checkable
+class AddressedStore(ArtifactStore, Protocol):
+    """A store whose objects have addresses that a redirect may lead to."""
+
+    def url(self, task: TaskInfo, name: str) -> str | None:
+        """Return where whoever is allowed to finds the artifact, None where there is no such address."""
+
+
+Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
+"""Answers requests, in the way of aiohttp; websockets too."""
+
+
+class WebHook(Protocol):
+    """A handler that the world can reach, until it is detached."""
+
+    @property
+    def url(self) -> str:
+        """The public address, with a slash at its end; whoever knows it may use it."""
+
+    async def detach(self, grace: float = 0.0) -> None:
+        """Answer 404 from now on; what is open has `grace` seconds to end, then its connection is closed.
+
+        Detaching again does nothing.
+        """
+
+
+class WebHooks(Protocol):
+    """Gives handlers addresses that nobody can guess."""
+
+    async def attach(self, handler: Handler) -> WebHook:
+        """Let `handler` answer below a new address: it sees paths without the prefix, from `/` on.
+
+        Raises: LifecycleError once the hooks are closed.
+        """
+
+
 class Monitor(Protocol):
     """Where the worker's own messages, counts and measures go, with tags bound to them."""
 
@@ -88,6 +138,10 @@ class Environment(Protocol):
     @property
     def store(self) -> ArtifactStore:
         """Where artifacts go."""
+
+    @property
+    def webhooks(self) -> WebHooks | None:
+        """How handlers get addresses; None where nobody serves any."""
 
     def temporary_folder(self, prefix: str) -> Path:
         """Create and return a fresh private folder; the caller removes it."""

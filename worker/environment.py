@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..lifecycle.errors import LifecycleError
 from ..lifecycle.folders import remove_folder
 from ..lifecycle.journal.lease import Lease
-from ..lifecycle.surroundings import ArtifactStore, Monitor
+from ..lifecycle.surroundings import ArtifactStore, Monitor, WebHooks
 from .monitor import LogMonitor
 from .stores import MemoryStore
 
@@ -45,9 +45,11 @@ class LocalEnvironment:
         worker_group: str = "local",
         worker_id: str | None = None,
         journal: Journal | None = None,
+        webhooks: WebHooks | None = None,
     ) -> None:
         self.store: ArtifactStore = MemoryStore() if store is None else store
         self.monitor: Monitor = LogMonitor() if monitor is None else monitor
+        self.webhooks = webhooks
         self.worker_group = worker_group
         self.worker_id = worker_id or os.uname().nodename
         self._root = root

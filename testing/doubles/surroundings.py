@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from ...lifecycle.surroundings import Artifact
+from ...lifecycle.surroundings import Artifact, WebHooks
 from ...specs.task import TaskInfo
 
 
@@ -77,6 +77,7 @@ class RecordingEnvironment:
     folder: Path
     monitor: RecordingMonitor = attrs.field(factory=RecordingMonitor)
     store: RecordingStore = attrs.field(factory=RecordingStore)
+    webhooks: WebHooks | None = None
 
     def temporary_folder(self, prefix: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))

@@ -50,6 +50,7 @@ class Environment:
     def __init__(self) -> None:
         self.monitor: Monitor = SilentMonitor()
         self.store: Any = None
+        self.webhooks: Any = None
         self.stops = 0
 
     def temporary_folder(self, prefix: str) -> Path:

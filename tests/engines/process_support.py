@@ -62,6 +62,7 @@ class Environment:
     def __init__(self, monitor: Monitor) -> None:
         self.monitor = monitor
         self.store: Any = None
+        self.webhooks: Any = None
 
     def temporary_folder(self, prefix: str) -> Path:
         raise AssertionError("the engine takes its folders from the run")
