@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
@@ -47,6 +47,9 @@ class Owner(Protocol):
 
     def run_folder(self) -> Path:
         """Return the run's temporary folder, created on first use."""
+
+    def stored_artifacts(self) -> Sequence[Artifact]:
+        """Return what the run has stored so far."""
 
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         """Store an artifact and record it in the trace."""
@@ -185,6 +188,14 @@ class TaskContext:
         own thread.
         """
         return run_on_loop(self._owner.loop, coro)
+
+    @property
+    def artifacts(self) -> Sequence[Artifact]:
+        """What the run has stored so far, whoever stored it: each artifact under its name as it is now.
+
+        They stand in the order in which their names were first used. What is being uploaded is not among them.
+        """
+        return self._owner.stored_artifacts()
 
     async def upload_artifact(
         self,

@@ -7,8 +7,6 @@ that order.
 from __future__ import annotations
 
 import asyncio
-import os
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -21,18 +19,18 @@ from ..lifecycle.calls import Call
 from ..lifecycle.context import TaskContext
 from ..lifecycle.driver import Run
 from ..lifecycle.duties import Participant
-from ..lifecycle.errors import ExceptionReason, LifecycleError, MalformedPayloadError
-from ..lifecycle.folders import remove_folder
-from ..lifecycle.journal.lease import Lease
+from ..lifecycle.errors import ExceptionReason, MalformedPayloadError
 from ..lifecycle.log import TaskLog
 from ..lifecycle.recorder import Observer
 from ..lifecycle.resolution import Failure, Resolution, Severity
-from ..lifecycle.surroundings import Artifact, LeasingStore
+from ..lifecycle.surroundings import Artifact
 from ..plugins.base import Plugin, TaskPlugin, TaskPluginOptions
 from ..plugins.manager import Member
 from ..specs.schemas import Violation
 from ..specs.task import TaskInfo
 from ..specs.trace import Kind, Outcome
+from .run_artifacts import Progress, RunArtifacts
+from .run_folder import LOG_NAME, RunFolder
 
 if TYPE_CHECKING:
     from ..lifecycle.journal import RunJournal
@@ -41,13 +39,7 @@ if TYPE_CHECKING:
 ENGINE = "engine"
 """The owner of the engine's part of the payload."""
 
-LOG_NAME = "task.log"
-"""What the log is called in the run's temporary folder."""
-
 Reporter = Callable[[Resolution], Awaitable[None]]
-
-_CREATING = threading.Lock()
-"""Held while a run's folder is created, as any thread may be the first to ask for it; one lock serves all runs."""
 
 
 class TaskRun(Run):
@@ -57,13 +49,11 @@ class TaskRun(Run):
     """
 
     __slots__ = (
+        "_artifacts",
         "_folder",
-        "_folder_closed",
-        "_folder_lease",
         "_monitor",
         "_reporter",
         "_runtime",
-        "_stored",
         "builder",
         "context",
         "log",
@@ -83,15 +73,13 @@ class TaskRun(Run):
         self._runtime = runtime
         self._monitor = runtime.environment.monitor
         self._reporter = report
-        self._folder: Path | None = None
-        self._folder_closed = False
-        self._folder_lease: Lease | None = None
+        self._folder = RunFolder(runtime.environment, info, leased=journal is not None)
+        self._artifacts = RunArtifacts(runtime.environment.store, info)
         self.log = TaskLog(self._new_log_path)
         self.context = TaskContext(self, info)
         self.builder: SandboxBuilder | None = None
         self.sandbox: Sandbox | None = None
         self.result_set: ResultSet | None = None
-        self._stored: dict[str, Artifact] | None = None
         super().__init__(runtime.lifecycle, runtime.limits, observers, runtime.strict, journal)
 
     @property
@@ -107,7 +95,12 @@ class TaskRun(Run):
     @property
     def artifacts(self) -> list[Artifact]:
         """What was stored, each under its name as it is now."""
-        return list((self._stored or {}).values())
+        return self._artifacts.stored
+
+    @property
+    def progress(self) -> Progress:
+        """How far the uploads are; from any thread."""
+        return self._artifacts.progress
 
     # The stages' actions
 
@@ -186,8 +179,8 @@ class TaskRun(Run):
                 await self._step(Call("dispose", one.name, one.target.dispose, reserved=True), end)
         for name, function in self._releases():
             await self._step(Call(f"dispose:{name}", None, function, reserved=True), end)
-        if self._folder_lease is not None:
-            self._release_folder(self._folder_lease)
+        if (lease := self._folder.take_lease()) is not None:
+            self.record_release(lease)
         if self.non_fatal_errors:
             tell = self._runtime.manager.report_non_fatal_error
             await self.call("dispose:report_non_fatal_error", tell, budget=self._limits.report_budget)
@@ -197,8 +190,7 @@ class TaskRun(Run):
         await self.run_calls((call,))
 
     def _releases(self) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-        with _CREATING:
-            self._folder_closed = True
+        has_folder = self._folder.close()
         steps: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         if self.result_set is not None and _overrides(self.result_set, ResultSet, "dispose"):
             steps.append(("result_set", self.result_set.dispose))
@@ -210,38 +202,16 @@ class TaskRun(Run):
             and _overrides(self.builder, SandboxBuilder, "discard")
         ):
             steps.append(("builder", self.builder.discard))
-        if self._folder is not None:
+        if has_folder:
             steps.append(("temporary_folder", self._remove_folder))
         return steps
 
     async def _remove_folder(self) -> None:
-        folder, self._folder = self._folder, None
-        assert folder is not None
         self.log.dispose()
-        try:
-            folder.rmdir()  # often nothing is left in it, and a thread would take ten times as long
-        except OSError:
-            await self._remove_in_spite_of_strangers(folder)
+        await self._folder.remove(self._cancelled_by_driver)
 
-    async def _remove_in_spite_of_strangers(self, folder: Path) -> None:
-        """Remove a folder, also if somebody but the driver cancels that, as a program does with all its tasks."""
-        task = asyncio.current_task()
-        assert task is not None
-        while True:
-            try:
-                await remove_folder(folder)
-            except asyncio.CancelledError:
-                if not any(call.task is task and not call.cancelling for call in self._barrier.open):
-                    raise
-                task.uncancel()
-            else:
-                return
-
-    def _release_folder(self, lease: Lease) -> None:
-        """Release the lease of the folder if that is gone, or was never made."""
-        self._folder_lease = None
-        if not os.path.lexists(lease.data["path"]):
-            self.record_release(lease)
+    def _cancelled_by_driver(self, task: asyncio.Task[Any]) -> bool:
+        return not any(call.task is task and not call.cancelling for call in self._barrier.open)
 
     # What prepare creates
 
@@ -323,8 +293,7 @@ class TaskRun(Run):
     def announce(self) -> None:
         """Lease the temporary folder that the run may come to have: its name is chosen now."""
         try:
-            path = self._runtime.environment.reserve_folder(self._folder_prefix)
-            self._folder_lease = self.record_lease("folder", {"path": str(path), "log": LOG_NAME})
+            self._folder.lease = self.record_lease("folder", self._folder.reserve())
         except Exception as error:
             self.fail(error, "the temporary folder")
 
@@ -397,40 +366,22 @@ class TaskRun(Run):
 
     def run_folder(self) -> Path:
         """Return the run's temporary folder, created on first use. Raises: LifecycleError once it would stay behind."""
-        with _CREATING:
-            if self._folder is None:
-                if self._folder_closed:
-                    raise LifecycleError("the run is over: it has no temporary folder any more")
-                self._folder = self._new_folder()
-                if self._watch is not None:
-                    self._watch.folders.append(self._folder.resolve())
-            return self._folder
+        return self._folder.make(self._watch_folder)
 
-    def _new_folder(self) -> Path:
-        if self._journal is None:
-            return self._runtime.environment.temporary_folder(self._folder_prefix)
-        if self._folder_lease is None:
-            raise LifecycleError("the run's temporary folder could not be leased: it gets none")
-        folder = Path(self._folder_lease.data["path"])
-        folder.mkdir(mode=0o700)
-        return folder
-
-    @property
-    def _folder_prefix(self) -> str:
-        return f"{self.info.task_id}-{self.info.run_id}-"
+    def _watch_folder(self, folder: Path) -> None:
+        if self._watch is not None:
+            self._watch.folders.append(folder.resolve())
 
     def _new_log_path(self) -> Path:
         return self.run_folder() / LOG_NAME
 
+    def stored_artifacts(self) -> list[Artifact]:
+        """Return what the run has stored so far."""
+        return self.artifacts
+
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         """Store an artifact and record it. Raises: NonFatalInternalError."""
-        store = self._runtime.environment.store
-        if self.journaled and isinstance(store, LeasingStore):
-            stored = await store.put_leased(self.info, artifact, content, self.context)
-        else:
-            stored = await store.put(self.info, artifact, content)
-        self._stored = self._stored or {}
-        self._stored[stored.name] = stored
+        stored = await self._artifacts.store(artifact, content, self.context if self.journaled else None)
         detail = attrs.asdict(stored, value_serializer=_plain)
         self.record(
             Kind.ARTIFACT, detail={name: value for name, value in detail.items() if value is not None}

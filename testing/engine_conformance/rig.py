@@ -57,6 +57,7 @@ class _Owner(Unleased):
         self.log = TaskLog(lambda: self.run_folder() / "task.log")
         self.folder: Path | None = None
         self.work: list[asyncio.Task[Any]] = []
+        self._stored: dict[str, Artifact] = {}
         self._environment = environment
         self._info = info
 
@@ -73,8 +74,13 @@ class _Owner(Unleased):
             self.folder = self._environment.temporary_folder("run-")
         return self.folder
 
+    def stored_artifacts(self) -> list[Artifact]:
+        return list(self._stored.values())
+
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
-        return await self._environment.store.put(self._info, artifact, content)
+        stored = await self._environment.store.put(self._info, artifact, content)
+        self._stored[stored.name] = stored
+        return stored
 
 
 @attrs.define(eq=False)

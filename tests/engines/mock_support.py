@@ -79,6 +79,9 @@ class Owner(Unleased):
     def run_folder(self) -> Path:
         raise AssertionError("the mock engine needs no folder")
 
+    def stored_artifacts(self) -> list[Artifact]:
+        return []
+
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         raise AssertionError("the mock engine stores no artifact")
 

@@ -91,6 +91,9 @@ class Owner(Unleased):
     def run_folder(self) -> Path:
         return self.folder
 
+    def stored_artifacts(self) -> list[Artifact]:
+        return [artifact for artifact, _ in self.artifacts.values()]
+
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         if self.storing is not None:
             await self.storing(artifact)

@@ -354,7 +354,7 @@ async def drive(
     try:
         await run.wait()
     finally:
-        if run._folder is not None:
+        if run._folder.path is not None:
             await run._remove_folder()
     return run
 

@@ -127,7 +127,7 @@ async def test_folder_that_stays(make_run, planter, monkeypatch):
     async def remove_nothing(folder: Path) -> None:
         pass
 
-    monkeypatch.setattr("stagecall.worker.task_run.remove_folder", remove_nothing)
+    monkeypatch.setattr("stagecall.worker.run_folder.remove_folder", remove_nothing)
     make_run.broken_on_purpose = True
     told: list[str] = []
     run = make_run(planting(planter, "descriptor_in_the_folder", told), strict=True)
