@@ -8,7 +8,7 @@ from .dot_text import dot
 from .errors import DiagramError
 from .mermaid_text import mermaid
 from .page import html
-from .picture import svg
+from .picture import outline, svg
 from .time_line import timeline
 
-__all__ = ["DiagramError", "dot", "html", "mermaid", "svg", "timeline"]
+__all__ = ["DiagramError", "dot", "html", "mermaid", "outline", "svg", "timeline"]

@@ -15,6 +15,8 @@ from .markup import LONGEST, duration, fit, shortened
 
 CARD_WIDTH = 232.0
 ASIDE_WIDTH = 176.0
+BRIEF_WIDTH = 164.0
+BRIEF_ASIDE_WIDTH = 124.0
 PADDING = 12.0
 ROWS = 6
 """At most this many calls stand on a card."""
@@ -55,10 +57,14 @@ class Card:
 
     node: Node
     lines: tuple[Line, ...]
+    brief: bool = False
+    """Whether nothing but the name is to stand on it."""
 
     @property
     def width(self) -> float:
         """Cards beside the main path are narrower."""
+        if self.brief:
+            return BRIEF_ASIDE_WIDTH if self.node.beside else BRIEF_WIDTH
         return ASIDE_WIDTH if self.node.beside else CARD_WIDTH
 
     @property
@@ -73,6 +79,13 @@ class Card:
         room = card.width - 2 * PADDING
         lines = _declared(node, room) if history is None else _happened(node, history, room)
         return attrs.evolve(card, lines=tuple(lines))
+
+    @classmethod
+    def brief_of(cls, node: Node) -> Card:
+        """Return a card with the name alone; everything else is its title."""
+        card = cls(node, (), brief=True)
+        name = fit(node.name, card.width - 2 * PADDING, Style.NAME.size, Style.NAME.font)
+        return attrs.evolve(card, lines=(Line(Style.NAME, name, title=_told(node)),))
 
 
 def hook_call(stage: Stage) -> str:
@@ -118,6 +131,14 @@ def _declared(node: Node, room: float) -> Iterator[Line]:
     does = node.stage.does or (node.stage.action or "").replace("_", " ")
     yield from (Line(Style.TEXT, text) for text in _wrap(does, room, Style.TEXT, 3))
     yield from _hook(node.stage, room)
+
+
+def _told(node: Node) -> str:
+    if node.stage is None:
+        return f"{node.name}: no such stage"
+    does = node.stage.does or (node.stage.action or "").replace("_", " ")
+    hook = f"calls {hook_call(node.stage)}" if node.stage.hook else ""
+    return shortened(": ".join(filter(None, (node.name, "; ".join(filter(None, (does, hook)))))), LONGEST)
 
 
 def _happened(node: Node, history: History, room: float) -> Iterator[Line]:

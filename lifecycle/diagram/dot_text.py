@@ -31,13 +31,13 @@ def dot(lifecycle: Lifecycle, trace: Trace | None = None) -> str:
     return dot_of(graph, [Card.of(node, graph.history) for node in graph.nodes])
 
 
-def dot_of(graph: Graph, cards: Sequence[Card]) -> str:
-    """Return the dot text of a graph whose nodes have the sizes of `cards`."""
+def dot_of(graph: Graph, cards: Sequence[Card], gap: float = 0.3) -> str:
+    """Return the dot text of a graph whose nodes have the sizes of `cards`; `gap`, in inches, is between them."""
     text, line, fill = LIGHT["ink"], LIGHT["edge"], LIGHT["card"]
     return "\n".join(
         [
             f"digraph {quoted(graph.name)} {{",
-            '    graph [rankdir=TB, nodesep=0.3, ranksep=0.3, bgcolor="transparent", outputorder=edgesfirst]',
+            f'    graph [rankdir=TB, nodesep={gap:g}, ranksep={gap:g}, bgcolor="transparent", outputorder=edgesfirst]',
             '    node [shape=box, style="rounded,filled", fixedsize=true]',
             f'    node [color="{line}", fillcolor="{fill}"]',
             f'    node [fontname="Helvetica,Arial,sans-serif", fontsize=11, fontcolor="{text}"]',

@@ -7,7 +7,7 @@ no text from outside passes through it into the picture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element, tostring
 
 from ...specs.lifecycle import Lifecycle
@@ -22,6 +22,8 @@ from .markup import duration, element, fit, number
 from .palette import style_sheet
 
 MARGIN = 6.0
+BRIEF_GAP = 0.23
+"""The inches between brief cards."""
 HEADER = 40.0
 BEND = 10.0
 """The radius, in pixels, of the curve by which an edge runs into a trunk."""
@@ -39,10 +41,24 @@ def svg(lifecycle: Lifecycle, trace: Trace | None = None) -> str:
     return tostring(drawing, encoding="unicode") + "\n"
 
 
+def outline(lifecycle: Lifecycle) -> str:
+    """Return the lifecycle as SVG for a page that has its own style sheet and marks stages and edges itself.
+
+    On each card stands its stage's name alone; `data-stage` of a card is the id that `data-edge` of the edges uses,
+    `data-name` the name. Graphviz is run and waited for. Raises: DiagramError if there is none or if it fails.
+    """
+    graph = Graph.of(lifecycle, None)
+    drawing = _draw(graph, [Card.brief_of(node) for node in graph.nodes], gap=BRIEF_GAP)
+    return tostring(drawing, encoding="unicode")
+
+
 def draw(graph: Graph, header: bool = False) -> Element:
     """Return the drawing of a graph, without a style sheet; `header` puts the run's resolution above it."""
-    cards = [Card.of(node, graph.history) for node in graph.nodes]
-    layout = Layout.of(render(dot_of(graph, cards)))
+    return _draw(graph, [Card.of(node, graph.history) for node in graph.nodes], header)
+
+
+def _draw(graph: Graph, cards: Sequence[Card], header: bool = False, gap: float = 0.3) -> Element:
+    layout = Layout.of(render(dot_of(graph, cards, gap)))
     top = MARGIN + (HEADER if header else 0)
     width, height = layout.width + 2 * MARGIN, layout.height + MARGIN + top
     dx, dy = layout.shift
@@ -136,7 +152,15 @@ def _card(card: Card, box: Box) -> Element:
         "rect", class_="inner", x=box.x + 3.5, y=box.y + 3.5, width=box.width - 7, height=box.height - 7, rx=6
     )
     final = [inner] if node.role is Role.FINAL else []
-    return element("g", outline, *final, *_lines(card, box), class_=node.classes, data_stage=node.id)
+    return element(
+        "g",
+        outline,
+        *final,
+        *_lines(card, box),
+        class_=node.classes,
+        data_stage=node.id,
+        data_name=node.name if card.brief else None,
+    )
 
 
 def _lines(card: Card, box: Box) -> Iterator[Element]:

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 
-from stagecall.lifecycle.diagram import svg, timeline
+from stagecall.lifecycle.diagram import outline, svg, timeline
 from stagecall.specs.lifecycle import TASK_RUN, Lifecycle, Stage
 from stagecall.specs.trace import Kind, Trace
 
@@ -71,6 +71,20 @@ def test_exception_edges_are_all_there():
         edge.split()[0] for edge, names in edges.items() if "branch" in names or edge == "finished exception"
     ]
     assert sorted(sources) == sorted(TASK_RUN.sources("exception"))
+
+
+def test_outline_is_bare_and_says_the_rest_in_titles():
+    """A page's own outline has a card for each stage with nothing but its name on it, no style, and no run."""
+    drawing = fromstring(outline(TASK_RUN))
+
+    cards = [group for group in drawing.iter("g") if "data-stage" in group.attrib]
+    assert [card.get("data-name") for card in cards] == [stage.name for stage in TASK_RUN.stages]
+    assert ["".join(text.text or "" for text in card.iter("text")) for card in cards] == [
+        stage.name for stage in TASK_RUN.stages
+    ]
+    assert [title.text for title in cards[6].iter("title")] == ["stopped: calls stopped(result_set) → bool"]
+    assert list(drawing.iter("style")) == []
+    assert drawing.get("class") == "stagecall"
 
 
 def test_completed_run_is_marked_along_its_path():
