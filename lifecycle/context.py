@@ -18,7 +18,7 @@ from .surroundings import Artifact, Storage
 
 if TYPE_CHECKING:
     from ..specs.task import TaskInfo
-    from .log import TaskLog
+    from .log import LogView, TaskLog
 
 T = TypeVar("T")
 
@@ -120,6 +120,14 @@ class TaskContext:
         It comes in pieces of at most 64 KiB.
         """
         return self._owner.log.reader(offset)
+
+    def open_log(self) -> LogView:
+        """Return a view of the log as it is and grows, for whoever serves it; the caller closes it.
+
+        At any time until dispose, from any thread; what a view has open stays readable past dispose.
+        Raises: LifecycleError once the log was disposed.
+        """
+        return self._owner.log.view()
 
     def extract_log(self) -> BinaryIO:
         """Return the whole log, open for reading, from `finished` or `exception` on; the caller closes it.

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from stagecall.lifecycle import log as module
 from stagecall.lifecycle.errors import (
     ExceptionReason,
     LifecycleError,
     NonFatalInternalError,
     TaskExceptionError,
 )
-from stagecall.lifecycle.log import INLINE_BYTES, TaskLog
+from stagecall.lifecycle.log import TaskLog, pipes
+from stagecall.lifecycle.log.task_log import INLINE_BYTES
 
 BOUND = 60.0
 """Seconds after which a test gives up on what it waits for."""
@@ -160,7 +160,7 @@ async def test_nothing_stays_open(tmp_path):
 
 async def test_task_that_writes_as_fast_as_it_is_read_does_not_hold_up_the_loop(log, pipe, monkeypatch):
     """A pipe that never runs empty leaves the loop its turns."""
-    splice, moves, turns = module._splice, itertools.count(), 0
+    splice, moves, turns = pipes.splice, itertools.count(), 0
     pipe.write(b"x")
 
     def refill(*arguments: int) -> int:
@@ -171,7 +171,7 @@ async def test_task_that_writes_as_fast_as_it_is_read_does_not_hold_up_the_loop(
             pipe.end()
         return moved
 
-    monkeypatch.setattr(module, "_splice", refill)
+    monkeypatch.setattr(pipes, "splice", refill)
     drain = asyncio.create_task(log.drain(pipe.reading))
     while not drain.done():
         turns += 1
@@ -184,9 +184,9 @@ async def test_task_that_writes_as_fast_as_it_is_read_does_not_hold_up_the_loop(
 @pytest.mark.parametrize("claimed", [0, 10, INLINE_BYTES + 1])
 async def test_task_that_reads_its_own_output_only_loses_it(log, pipe, monkeypatch, claimed):
     """What was there a moment ago may be gone: a task can open the reading end of its own output."""
-    waiting, claims = module._waiting, iter([claimed, claimed])
-    monkeypatch.setattr(module, "_waiting", lambda reading: next(claims, None) or waiting(reading))
-    monkeypatch.setattr(module, "_readable", never_waits)
+    waiting, claims = pipes.waiting, iter([claimed, claimed])
+    monkeypatch.setattr(pipes, "waiting", lambda reading: next(claims, None) or waiting(reading))
+    monkeypatch.setattr(pipes, "readable", never_waits)
 
     drain = asyncio.create_task(log.drain(pipe.reading))
     await asyncio.sleep(0)
@@ -205,7 +205,7 @@ async def test_full_disk_is_a_missing_resource_and_the_log_goes_on_when_there_is
     pipe.write(b"output")
     with monkeypatch.context() as full:
         full.setattr(os, "pwrite", no_room)
-        full.setattr(module, "_splice", no_room)
+        full.setattr(pipes, "splice", no_room)
         with pytest.raises(TaskExceptionError, match="cannot grow") as message:
             log.write(b"message")
         with pytest.raises(TaskExceptionError) as drained:
@@ -233,12 +233,12 @@ async def test_file_that_cannot_be_made_leaves_an_empty_log(tmp_path):
 
 
 class Held:
-    """Stops `_splice` in its thread until the test lets it go on."""
+    """Stops `splice` in its thread until the test lets it go on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
-        self._splice = module._splice
-        monkeypatch.setattr(module, "_splice", self)
+        self._splice = pipes.splice
+        monkeypatch.setattr(pipes, "splice", self)
 
     def __call__(self, *arguments: int) -> int:
         self.begun.set()

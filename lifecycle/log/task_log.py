@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import os
-import struct
-import sys
-import termios
 import threading
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import ExceptionReason, LifecycleError, NonFatalInternalError, TaskExceptionError
-from .threads import WORK
+from ..errors import ExceptionReason, LifecycleError, TaskExceptionError
+from ..threads import WORK
+from . import pipes
+from .view import LogView, pieces
+from .wakeups import Wakeups
 
 INLINE_BYTES = 65_536
 """More than this waiting in the pipe is moved in a thread."""
@@ -43,8 +42,9 @@ class TaskLog:
         "_lock",
         "_new_path",
         "_path",
-        "_readers",
-        "_waiters",
+        "_shared",
+        "_views",
+        "_wakeups",
         "closed",
         "size",
     )
@@ -56,9 +56,10 @@ class TaskLog:
         self._lock = threading.Lock()
         self._busy = False
         self._disposed = False
-        self._readers = 0
+        self._views = 0
+        self._shared: int | None = None
         self._backlog: list[bytes] | None = None
-        self._waiters: tuple[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]], ...] = ()
+        self._wakeups: tuple[Wakeups, ...] = ()
         self.size = 0
         self.closed = False
 
@@ -90,9 +91,9 @@ class TaskLog:
         """
         moved = 0
         while True:
-            if (waiting := _waiting(pipe)) == 0:
-                await _readable(pipe)
-                waiting = _waiting(pipe)
+            if (waiting := pipes.waiting(pipe)) == 0:
+                await pipes.readable(pipe)
+                waiting = pipes.waiting(pipe)
             else:
                 await asyncio.sleep(0)  # a task that writes as fast as this reads must not hold up the loop
             try:
@@ -103,6 +104,11 @@ class TaskLog:
                 return moved
             moved += count
 
+    @property
+    def ended(self) -> bool:
+        """Whether the log is closed, and nothing is under way into it any more."""
+        return self.closed and not self._busy
+
     def reader(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Return what is and will be in the log from `offset` on, until the log is closed.
 
@@ -110,7 +116,18 @@ class TaskLog:
 
         Raises: NonFatalInternalError if somebody else cuts the file short.
         """
-        return self._read(offset)
+        return pieces(self, offset)
+
+    def view(self) -> LogView:
+        """Return a view of the log as it grows; it keeps the log readable until it is closed.
+
+        Raises: LifecycleError once the log was disposed.
+        """
+        with self._lock:
+            if self._file is None and self.size > 0:
+                raise LifecycleError("the task log was disposed with its run")
+            self._views += 1
+        return LogView(self)
 
     def open(self) -> BinaryIO:
         """Return the closed log, open for reading; the caller closes it.
@@ -126,7 +143,7 @@ class TaskLog:
             if self._file is not None:
                 if not self._busy and os.fstat(self._file).st_size > self.size:
                     os.ftruncate(self._file, self.size)
-                return os.fdopen(_reopened(self._file, self._path), "rb")
+                return os.fdopen(pipes.reopened(self._file, self._path), "rb")
         if self.size > 0:
             raise LifecycleError("the task log was disposed with its run")
         return open(os.devnull, "rb")
@@ -143,8 +160,61 @@ class TaskLog:
             self._disposed = True
             self._release()
 
+    # What views ask for
+
+    def read(self, offset: int, count: int) -> bytes:
+        """Return what the file holds at an offset, for a view that is open."""
+        if self._file is None:
+            raise LifecycleError("the task log was disposed with its run")
+        return os.pread(self._file, count, offset)
+
+    def shared_descriptor(self) -> int | None:
+        """Return the one descriptor that all views read from, opened for the first of them that asks."""
+        with self._lock:
+            if self._shared is None and self._file is not None and self.size > 0:
+                self._shared = pipes.reopened(self._file, self._path)
+            return self._shared
+
+    def let_go(self) -> None:
+        """Count one view less."""
+        with self._lock:
+            self._views -= 1
+            if self._views == 0 and self._shared is not None:
+                shared, self._shared = self._shared, None
+                os.close(shared)
+            self._release()
+
+    async def grown(self, offset: int) -> None:
+        """Wait until the log holds more than `offset` bytes or has ended; may return too early."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if offset < self.size or self.ended:
+                return
+            wakeups = self._wakeups_of(loop)
+            future = wakeups.join()
+        try:
+            await future
+        finally:
+            with self._lock:
+                wakeups.leave(future)
+
+    def _wakeups_of(self, loop: asyncio.AbstractEventLoop) -> Wakeups:
+        for wakeups in self._wakeups:
+            if wakeups.loop is loop:
+                return wakeups
+        made = Wakeups(loop, self._lock)
+        self._wakeups = (*(other for other in self._wakeups if not other.loop.is_closed()), made)
+        return made
+
+    def _wake(self) -> None:
+        """Let views look again; the caller holds the lock."""
+        for wakeups in self._wakeups:
+            wakeups.ring()
+
+    # How bytes get into the file
+
     def _release(self) -> None:
-        if self._disposed and not self._busy and self._readers == 0 and self._file is not None:
+        if self._disposed and not self._busy and self._views == 0 and self._file is not None:
             file, self._file = self._file, None
             os.close(file)
 
@@ -176,7 +246,7 @@ class TaskLog:
             if waiting <= INLINE_BYTES:
                 moved = self._move_now(pipe, waiting)
             else:
-                moved = await _undisturbed(WORK.submit(self._move_now, pipe, CHUNK_BYTES).future)
+                moved = await pipes.undisturbed(WORK.submit(self._move_now, pipe, CHUNK_BYTES).future)
         except BaseException:
             with contextlib.suppress(OSError, TaskExceptionError):  # the first error counts
                 self._settle()
@@ -191,7 +261,7 @@ class TaskLog:
             self._append(data)
             return len(data)
         try:
-            moved = _splice(pipe, self._open_file(), count, self.size)
+            moved = pipes.splice(pipe, self._open_file(), count, self.size)
         except OSError as error:
             raise _unwritable(error) from error
         self.size += moved
@@ -199,112 +269,14 @@ class TaskLog:
 
     def _settle(self) -> None:
         with self._lock:
-            self._busy = False
             backlog, self._backlog = self._backlog or [], None
             try:
                 for data in backlog:
                     self._append(data)
             finally:
+                self._busy = False
                 self._release()
                 self._wake()
-
-    async def _read(self, offset: int) -> AsyncGenerator[bytes, None]:
-        with self._lock:
-            self._readers += 1
-        try:
-            while True:
-                if offset < self.size:
-                    if self._file is None:
-                        raise LifecycleError("the task log was disposed with its run")
-                    data = os.pread(self._file, min(INLINE_BYTES, self.size - offset), offset)
-                    if not data:
-                        raise NonFatalInternalError("the task log was cut short by somebody else")
-                    offset += len(data)
-                    yield data
-                elif self.closed and not self._busy:
-                    return
-                else:
-                    await self._grown(offset)
-        finally:
-            with self._lock:
-                self._readers -= 1
-                self._release()
-
-    async def _grown(self, offset: int) -> None:
-        loop = asyncio.get_running_loop()
-        waiter = (loop, loop.create_future())
-        with self._lock:
-            if offset < self.size or (self.closed and not self._busy):
-                return
-            self._waiters = (*self._waiters, waiter)
-        try:
-            await waiter[1]
-        finally:
-            with self._lock:
-                self._waiters = tuple(other for other in self._waiters if other is not waiter)
-
-    def _wake(self) -> None:
-        """Let readers look again; the caller holds the lock."""
-        waiters, self._waiters = self._waiters, ()
-        for loop, future in waiters:
-            try:
-                loop.call_soon_threadsafe(_set, future)
-            except RuntimeError:
-                pass  # that reader's loop is closed
-
-
-def _reopened(file: int, path: Path | None) -> int:
-    """Return a descriptor of the same file with an offset of its own.
-
-    Not by its path where that can be helped: a task can reach it, and may have put something else there.
-    """
-    again = f"/proc/self/fd/{file}" if sys.platform == "linux" else os.fspath(path or os.devnull)
-    opened = os.open(again, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not os.path.sameopenfile(file, opened):
-        os.close(opened)
-        raise NonFatalInternalError("somebody else put another file in the place of the task log")
-    return opened
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def _waiting(pipe: int) -> int:
-    count: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0\0\0\0"))[0]
-    return count
-
-
-async def _readable(pipe: int) -> None:
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pipe, _set, future)
-    try:
-        await future
-    finally:
-        loop.remove_reader(pipe)
-
-
-async def _undisturbed(future: asyncio.Future[int]) -> int:
-    """Wait for a thread's piece even if cancelled meanwhile: it holds the file and the pipe until then."""
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        future.exception()
-        raise cancelled
-    return future.result()
-
-
-def _splice(pipe: int, file: int, count: int, offset: int) -> int:
-    if sys.platform == "linux":
-        return os.splice(pipe, file, count, offset_dst=offset, flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK)
-    data = os.read(pipe, count)
-    return os.pwrite(file, data, offset)
 
 
 def _unwritable(error: OSError) -> OSError | TaskExceptionError:
