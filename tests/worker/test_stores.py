@@ -9,15 +9,17 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+import attrs
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stagecall.lifecycle.errors import LifecycleError, NonFatalInternalError
-from stagecall.lifecycle.surroundings import Artifact
+from stagecall.lifecycle.surroundings import AddressedStore, Artifact, ReadableStore
 from stagecall.specs.task import TaskDefinition, TaskInfo
 from stagecall.worker import stores
 from stagecall.worker.stores import FolderStore, MemoryStore
+from stagecall.worker.stores import content as reading
 
 EXPIRES = datetime(2031, 1, 1, tzinfo=UTC)
 PIECES = st.sampled_from(
@@ -198,6 +200,113 @@ async def test_cancelled_upload_stops_and_leaves_nothing(store, tmp_path):
     assert files_below(tmp_path) == {}
 
 
+async def read_all(store, task, name, offset=0) -> list[bytes]:
+    return [piece async for piece in store.read(task, name, offset)]
+
+
+@pytest.mark.parametrize("offset", [0, 1, 5, 7, 100])
+async def test_objects_are_given_back_from_any_byte_on(store, offset):
+    """Reading from beyond the end gives nothing."""
+    task = new_task()
+    await store.put(task, an_object("public/a"), b"content")
+
+    assert b"".join(await read_all(store, task, "public/a", offset)) == b"content"[offset:]
+    assert isinstance(store, ReadableStore)
+
+
+async def test_large_objects_are_given_back_in_pieces(store):
+    """Nobody needs memory for more than a megabyte of it."""
+    task, content = new_task(), os.urandom(2 * stores.CHUNK_BYTES + 17)
+    await store.put(task, an_object("a"), content)
+
+    pieces = await read_all(store, task, "a", 3)
+
+    assert b"".join(pieces) == content[3:]
+    assert max(map(len, pieces)) <= stores.CHUNK_BYTES
+
+
+@pytest.mark.parametrize("name", ["b", "a/b", "", "..", "../a", "\0", "public", "public/redirect"])
+async def test_only_objects_can_be_read(store, name):
+    """Whatever else is asked for is not there, whichever way it is spelt."""
+    task = new_task()
+    await store.put(task, an_object("a"), b"content")
+    await store.put(task, an_object("public/a"), b"content")
+    await store.put(task, attrs.evolve(REDIRECT, name="public/redirect"), None)
+
+    with pytest.raises(FileNotFoundError):
+        await read_all(store, task, name)
+
+
+async def test_reading_may_end_early(store):
+    """Who goes away in the middle leaves no file open."""
+    task = new_task()
+    await store.put(task, an_object("a"), bytes(3 * stores.CHUNK_BYTES))
+    before = os.listdir("/proc/self/fd")
+
+    reader = store.read(task, "a")
+    first = await anext(reader)
+    await reader.aclose()
+
+    assert len(first) == stores.CHUNK_BYTES
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+async def test_objects_of_a_run_that_has_gone_can_be_read(tmp_path):
+    """A folder holds what was stored, whoever remembers it, and where a file is replaced by a link it holds nothing."""
+    task = new_task()
+    await FolderStore(tmp_path).put(task, an_object("a"), b"content")
+    later = FolderStore(tmp_path)
+
+    assert await read_all(later, task, "a") == [b"content"]
+    file = tmp_path / task.task_id / "0" / "a"
+    file.rename(tmp_path / "elsewhere")
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(FileNotFoundError):
+        await read_all(later, task, "a")
+    file.unlink()
+    os.mkfifo(file)
+    with pytest.raises(FileNotFoundError):
+        await read_all(later, task, "a")
+
+
+async def test_folders_have_addresses_and_memory_has_none(tmp_path):
+    """An address says where the file is, also before it is there."""
+    task, folder, memory = new_task(), FolderStore(tmp_path / "a b"), MemoryStore()
+
+    await folder.put(task, an_object("public/ü#.txt"), b"content")
+    address = folder.url(task, "public/ü#.txt")
+
+    assert address == f"file://{tmp_path}/a%20b/{task.task_id}/0/public/%C3%BC%23.txt"
+    assert memory.url(task, "a") is None
+    assert isinstance(folder, AddressedStore)
+    assert isinstance(memory, AddressedStore)
+
+
+@pytest.mark.parametrize("change", ["grow", "shrink", "rewrite"])
+async def test_content_that_changes_while_it_is_read_is_an_error(store, tmp_path, change):
+    """What the digest says must have been the file at one time."""
+    path = tmp_path / "changing"
+    path.write_bytes(bytes(3 * stores.CHUNK_BYTES))
+
+    class Changing(io.FileIO):
+        def read(self, size=-1):
+            piece = super().read(size)
+            if self.tell() == stores.CHUNK_BYTES:
+                if change == "grow":
+                    with path.open("ab") as file:
+                        file.write(b"more")
+                elif change == "shrink":
+                    os.truncate(path, stores.CHUNK_BYTES + 5)
+                else:
+                    os.utime(path, ns=(0, 0))
+            return piece
+
+    with Changing(path) as file, pytest.raises(NonFatalInternalError, match="'a' changed while it was read"):
+        await store.put(new_task(), an_object("a"), file)
+
+    assert list(files_below(tmp_path)) == ["changing"]
+
+
 async def test_objects_lie_below_task_and_run(tmp_path):
     """One folder serves many runs; `path` begins with the root as it was given."""
     store, task = FolderStore(tmp_path / "made" / "on use"), new_task(3)
@@ -279,7 +388,7 @@ async def test_folder_that_cannot_be_written_is_told(tmp_path):
 
 async def test_uploads_side_by_side_are_all_whole(tmp_path, monkeypatch):
     """Many at once, in many pieces, below folders that nobody has made yet."""
-    monkeypatch.setattr(stores, "CHUNK_BYTES", 3)
+    monkeypatch.setattr(reading, "CHUNK_BYTES", 3)
     store, task = FolderStore(tmp_path, lambda task: Path()), new_task()
     wanted = {f"{number % 3}/{number % 5}/{number}": str(number).encode() * 10 for number in range(50)}
 
@@ -311,7 +420,7 @@ async def test_nothing_is_remembered_of_a_run_that_is_gone(tmp_path):
     del task
     gc.collect()
 
-    assert store._stored == {}
+    assert store._shelves.by_task == {}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
