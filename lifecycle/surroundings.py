@@ -140,6 +140,14 @@ class Environment(Protocol):
         """Where artifacts go."""
 
     @property
+    def worker_group(self) -> str:
+        """The group that the worker belongs to."""
+
+    @property
+    def worker_id(self) -> str:
+        """The name of the worker in its group."""
+
+    @property
     def webhooks(self) -> WebHooks | None:
         """How handlers get addresses; None where nobody serves any."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .base import Plugin, PluginOptions, PluginProvider, TaskPlugin, TaskPluginOptions
+from .base import EVERY_OTHER, Plugin, PluginOptions, PluginProvider, TaskPlugin, TaskPluginOptions
 from .manager import PluginManager, plugin_manager_config_schema
 from .registry import plugins, register
 
 __all__ = [
+    "EVERY_OTHER",
     "Plugin",
     "PluginManager",
     "PluginOptions",

@@ -125,6 +125,10 @@ class TaskPlugin:
         """
 
 
+EVERY_OTHER: frozenset[str] = frozenset({"*"})
+"""As `Plugin.after`: this plugin's hook of a stage comes last, once those of all others have returned."""
+
+
 class Plugin:
     """What a feature does for all runs: override what you need.
 
@@ -143,7 +147,7 @@ class Plugin:
     after: ClassVar[frozenset[str]] = frozenset()
     """The names of plugins whose hook of a stage must have returned before this plugin's is called.
 
-    Absent ones are ignored.
+    Absent ones are ignored. EVERY_OTHER means all but those that name this plugin in theirs.
     """
 
     accepts_invalid_payload: ClassVar[bool] = False

@@ -18,7 +18,7 @@ from ..lifecycle.calls import Call
 from ..lifecycle.errors import ConfigurationError
 from ..lifecycle.resolution import describe
 from ..specs.schemas import MergedSchema
-from .base import Plugin, PluginOptions, PluginProvider, TaskPlugin, TaskPluginOptions
+from .base import EVERY_OTHER, Plugin, PluginOptions, PluginProvider, TaskPlugin, TaskPluginOptions
 from .registry import PLUGINS
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def plugin_manager_config_schema() -> Schema:
     An entry enables a plugin and configures it, `disabled` names exceptions.
 
     >>> sorted(plugin_manager_config_schema())[:2]
-    ['artifacts', 'disabled']
+    ['artifacts', 'chainoftrust']
     """
     schema: dict[str, Mapping[str, Any]] = dict(_DISABLED_SCHEMA)
     for name, provider in PLUGINS.all().items():
@@ -292,6 +292,7 @@ def _in_order(plugins: Sequence[tuple[str, Plugin]]) -> list[Member]:
                 f"plugin {name!r}: after must be a set of names, such as frozenset({{{plugin.after!r}}})"
             )
         direct[name] = plugin.after
+    direct = _without_stars(direct)
     members = [Member(name, plugin, _closure(name, direct)) for name, plugin in plugins]
     for member in members:
         if member.name in member.after:
@@ -299,6 +300,16 @@ def _in_order(plugins: Sequence[tuple[str, Plugin]]) -> list[Member]:
                 f"plugin {member.name!r} comes after itself, through {', '.join(sorted(member.after))}"
             )
     return members
+
+
+def _without_stars(direct: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    """Return whom each plugin names, with names where it said EVERY_OTHER."""
+    named = {name: after - EVERY_OTHER for name, after in direct.items()}
+    later = {name: {other for other in named if name in _closure(other, named)} for name in named}
+    return {
+        name: frozenset(named.keys() - later[name] - {name}) if direct[name] >= EVERY_OTHER else after
+        for name, after in named.items()
+    }
 
 
 def _closure(name: str, direct: Mapping[str, frozenset[str]]) -> frozenset[str]:

@@ -78,6 +78,8 @@ class RecordingEnvironment:
     monitor: RecordingMonitor = attrs.field(factory=RecordingMonitor)
     store: RecordingStore = attrs.field(factory=RecordingStore)
     webhooks: WebHooks | None = None
+    worker_group: str = "doubles"
+    worker_id: str = "double-1"
 
     def temporary_folder(self, prefix: str) -> Path:
         return Path(tempfile.mkdtemp(prefix=prefix, dir=self.folder))

@@ -51,6 +51,7 @@ class Environment:
         self.monitor: Monitor = SilentMonitor()
         self.store: Any = None
         self.webhooks: Any = None
+        self.worker_group = self.worker_id = "test"
         self.stops = 0
 
     def temporary_folder(self, prefix: str) -> Path:

@@ -63,6 +63,7 @@ class Environment:
         self.monitor = monitor
         self.store: Any = None
         self.webhooks: Any = None
+        self.worker_group = self.worker_id = "test"
 
     def temporary_folder(self, prefix: str) -> Path:
         raise AssertionError("the engine takes its folders from the run")

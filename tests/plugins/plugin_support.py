@@ -1,6 +1,7 @@
 """Runs of a task on an engine that does as a test says, with everything that a plugin can be seen by."""
 
 import asyncio
+import inspect
 import io
 from collections.abc import Mapping
 from typing import Any, BinaryIO
@@ -195,4 +196,5 @@ async def configured(provider: PluginProvider, **config: Any) -> Any:
     assert schema.violations(config) == ()
     async with LocalEnvironment() as environment:
         options = PluginOptions(environment, StubEngine(), environment.monitor, config)
-        return provider.new_plugin(options)
+        made = provider.new_plugin(options)
+        return await made if inspect.isawaitable(made) else made

@@ -1,8 +1,11 @@
 """Every plugin that ships with the library passes the kit that its users get."""
 
+import base64
+
 import pytest
 
 from stagecall.plugins.artifacts import provider as artifacts
+from stagecall.plugins.chainoftrust import provider as chainoftrust
 from stagecall.plugins.env import provider as env
 from stagecall.plugins.logprefix import provider as logprefix
 from stagecall.plugins.maxruntime import provider as maxruntime
@@ -73,3 +76,16 @@ class TestTaskLog(PluginConformance):
     @pytest.fixture
     def plugin_factory(self):
         return lambda: (tasklog, {})
+
+
+class TestChainOfTrust(PluginConformance):
+    """`chainoftrust` signs what the others have stored; the list says when the task was created."""
+
+    capabilities = PluginConformance.capabilities - {"reproducible"}
+
+    @pytest.fixture
+    def plugin_factory(self, tmp_path):
+        key = tmp_path / "signing.key"
+        key.write_bytes(base64.b64encode(bytes(32)))
+        key.chmod(0o600)
+        return lambda: (chainoftrust, {"key": str(key)})

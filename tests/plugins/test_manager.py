@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from stagecall.lifecycle.errors import ConfigurationError
-from stagecall.plugins.base import Plugin, PluginOptions
+from stagecall.plugins.base import EVERY_OTHER, Plugin, PluginOptions
 from stagecall.plugins.manager import PluginManager, plugin_manager_config_schema
 from stagecall.plugins.registry import plugins
 from stagecall.specs.schemas import SchemaConflictError
@@ -33,6 +33,33 @@ def test_after_reaches_through_others_and_ignores_absent_names():
     )
 
     assert after(manager) == {"a": set(), "b": {"a"}, "c": {"a", "b"}, "d": set()}
+
+
+def test_every_other_means_those_that_do_not_come_later_themselves():
+    """Who comes after every other one comes after all, those left out that come after it, directly or not."""
+    manager = PluginManager.of(
+        [
+            ScriptedPlugin("a"),
+            ScriptedPlugin("last", after=EVERY_OTHER),
+            ScriptedPlugin("b", after={"a"}),
+            ScriptedPlugin("later", after={"last"}),
+            ScriptedPlugin("latest", after={"later"}),
+        ]
+    )
+
+    assert after(manager) == {
+        "a": set(),
+        "last": {"a", "b"},
+        "b": {"a"},
+        "later": {"last", "a", "b"},
+        "latest": {"later", "last", "a", "b"},
+    }
+
+
+def test_only_one_can_come_after_every_other():
+    """Two that both want to come last are refused, with the names of both."""
+    with pytest.raises(ConfigurationError, match=r"'one' comes after itself, through .*two"):
+        PluginManager.of([ScriptedPlugin("one", after=EVERY_OTHER), ScriptedPlugin("two", after=EVERY_OTHER)])
 
 
 def test_two_plugins_of_one_name_are_refused():

@@ -27,7 +27,15 @@ def forget(monkeypatch):
 def test_built_in_ones_come_through_entry_points():
     """Nothing registers by import: the package's own engines and plugins are found as anybody's are."""
     assert set(engines()) == {"mock", "process", "script"}
-    assert set(plugins()) == {"artifacts", "env", "logprefix", "maxruntime", "success", "tasklog"}
+    assert set(plugins()) == {
+        "artifacts",
+        "chainoftrust",
+        "env",
+        "logprefix",
+        "maxruntime",
+        "success",
+        "tasklog",
+    }
     assert all(isinstance(provider, EngineProvider) for provider in engines().values())
     assert all(isinstance(provider, PluginProvider) for provider in plugins().values())
 

@@ -402,6 +402,36 @@ def export(format_: str | None, lifecycle_file: str | None, output: str | None) 
     _deliver(written(chosen, lifecycle_file), output)
 
 
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall verify stagecall-out/VRzKBhTiQ0-FuPzN5AAWUA --key signing.pub.pem
+  stagecall verify downloaded --key 'signing.pub' --json
+
+\b
+DIR holds artifacts under their names, as `stagecall run` leaves them, and among them
+public/chainOfTrust.json with its signature: what the plugin chainoftrust has stored.
+The key is the public half: PEM, or its 32 bytes in Base64. Make a pair with
+  openssl genpkey -algorithm ed25519 -out signing.pem
+  openssl pkey -in signing.pem -pubout -out signing.pub.pem
+
+\b
+Exit code: 0 everything is as the worker has signed it, 1 something is not, 2 usage."""
+)
+@click.argument("folder", metavar="DIR")
+@click.option("--key", required=True, metavar="PUB", help="The file with the public key.")
+@click.option("--allow-unlisted", is_flag=True, help="Let DIR hold files that the signed list does not name.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as one JSON object.")
+@_common
+def verify(folder: str, key: str, allow_unlisted: bool, as_json: bool) -> int:
+    """Verify that the artifacts in DIR are, byte by byte, those that the worker with this key has stored."""
+    from .verify import verify as verdict
+
+    lines, code = verdict(Path(folder), Path(key), unlisted=allow_unlisted, as_json=as_json)
+    click.echo("\n".join(lines))
+    return code
+
+
 def _deliver(text: str, output: str | None) -> None:
     if output is None:
         click.echo(text, nl=False)
