@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...plugins.chainoftrust import CHAIN, ChainError, KeyFileError, Verdict, read_public_key, verify_folder
 from ...lifecycle.escaping import escaped
+from ...plugins.chainoftrust import CHAIN, ChainError, KeyFileError, Verdict, read_public_key, verify_folder
 from .exits import Exit, Problem
 
 ARTIFACTS = "artifacts"
