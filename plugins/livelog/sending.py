@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
+from ...lifecycle.errors import StagecallError
+
 if TYPE_CHECKING:
     from aiohttp import web
     from aiohttp.abc import AbstractStreamWriter
@@ -29,8 +31,7 @@ LOOK_SECONDS = 15.0
 
 
 class Source(Protocol):
-    """A log that somebody reads: the LogView that `context.open_log()` gives, or a file that will not change any more.
-    """
+    """A log that somebody reads: what `context.open_log()` gives, or a file that will not change any more."""
 
     @property
     def size(self) -> int:
@@ -167,8 +168,11 @@ class Outgoing:
         return sent
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return some of the bytes that are there. Raises: GoneError where they are not."""
-        data = self.source.read(offset, count)
+        """Return some of the bytes that are there. Raises: GoneError where they are not; OSError."""
+        try:
+            data = self.source.read(offset, count)
+        except StagecallError as error:
+            raise GoneError(str(error)) from error
         if not data:
             raise GoneError("the log was cut short by somebody else")
         return data

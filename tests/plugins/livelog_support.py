@@ -37,7 +37,7 @@ class GrowingLog:
 
     def __init__(self, path, text=b"", ended=False):
         self.path = path
-        self.file = None
+        self.file: int | None = None
         self.size = 0
         self.ended = False
         self.opened = 0
@@ -98,6 +98,7 @@ class Reading:
         return self.log.file
 
     def read(self, offset, count):
+        assert self.log.file is not None
         return os.pread(self.log.file, count, offset)
 
     def close(self):
@@ -107,7 +108,9 @@ class Reading:
 @asynccontextmanager
 async def served(new_source, tls=None, **options):
     """Serve a log on a free port; gives a session whose requests go there."""
-    runner = web.ServerRunner(web.Server(LogHandler(new_source, **options)))
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", LogHandler(new_source, **options).__call__)
+    runner = web.AppRunner(application)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -27,7 +28,7 @@ BIG = bytes(range(256)) * 8192
 @pytest.fixture
 def new_log(tmp_path):
     """`new_log(text, ended=False)` is a log for one test."""
-    made = []
+    made: list[GrowingLog] = []
 
     def new(text=b"", ended=False):
         made.append(GrowingLog(tmp_path / f"log-{len(made)}", text, ended))
@@ -132,13 +133,7 @@ async def test_connection_is_used_again(new_log):
         text = await asyncio.wait_for(reader.read(), BOUND)
         writer.close()
 
-    assert [line.split()[1] for line in text.splitlines() if line.startswith(b"HTTP/1.1")] == [
-        b"200",
-        b"200",
-        b"405",
-        b"204",
-        b"206",
-    ]
+    assert re.findall(rb"HTTP/1\.1 (\d+)", text) == [b"200", b"200", b"405", b"204", b"206"]
     assert text.count(BIG) == 1
     assert text.endswith(b"\r\n\r\n\xff")
 
@@ -420,13 +415,11 @@ async def test_reader_who_takes_nothing_is_dropped(new_log, tmp_path, path, tls)
     """A reader must take something in the time it has; then the connection is cut, not ended."""
     log = new_log(BIG * 8, ended=True)
     context = server_context(tmp_path) if tls else None
-    reasons = asyncio.Queue()
-    options = {"limit": 1}
-    if tls:
-        options["ssl"] = ssl._create_unverified_context()
+    reasons: asyncio.Queue[str] = asyncio.Queue()
+    trusting = ssl._create_unverified_context() if tls else None
 
     async with served(log, context, patience=0.2, dropped=reasons.put_nowait) as session:
-        _, writer = await connected(session, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n", **options)
+        _, writer = await connected(session, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n", limit=1, ssl=trusting)
         reason = await asyncio.wait_for(reasons.get(), BOUND)
         writer.transport.abort()
 
