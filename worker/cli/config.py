@@ -20,10 +20,13 @@ from typing import Any
 
 import attrs
 
+from ...lifecycle.errors import ConfigurationError
 from ...lifecycle.limits import Limits
 from ...specs.durations import parse_duration
 from ...specs.schemas import MergedSchema, Rules, Schema, Violation, did_you_mean
 from ..runtime import DEFAULT_PLUGINS
+from ..webhooks.configuration import WEBHOOKS, structure_webhooks
+from ..webhooks.options import WebHookOptions
 from .exits import Problem
 
 DEFAULT_ENGINE = "process"
@@ -33,7 +36,10 @@ _ROOT = "config"
 
 @attrs.frozen
 class WorkerConfig:
-    """What a worker runs with; `plugins` are those enabled, in order, each with its configuration."""
+    """What a worker runs with; `plugins` are those enabled, in order, each with its configuration.
+
+    Without `webhooks` no web hooks are served.
+    """
 
     engine: str = DEFAULT_ENGINE
     engine_config: Mapping[str, Any] = attrs.field(factory=dict)
@@ -44,6 +50,7 @@ class WorkerConfig:
     worker_id: str | None = None
     temporary_folder: Path | None = None
     journal: str | bool = True
+    webhooks: WebHookOptions | None = None
 
 
 @attrs.frozen
@@ -80,7 +87,7 @@ def read_config(
     effective = _effective(document, chosen)
     if violations := available.schema().violations(effective, root=_ROOT):
         raise Problem(*(_line(name, violation) for violation in violations))
-    return _structured(effective, chosen)
+    return _structured(effective, chosen, name)
 
 
 def known_engine(name: str, engines: Mapping[str, object]) -> str:
@@ -126,7 +133,7 @@ def _effective(document: Mapping[str, Any], engine: str) -> dict[str, Any]:
     return {**document, "engine": engine, "engines": engines, "plugins": enabled}
 
 
-def _structured(document: Mapping[str, Any], engine: str) -> WorkerConfig:
+def _structured(document: Mapping[str, Any], engine: str, name: str) -> WorkerConfig:
     worker = document.get("worker", {})
     folder = worker.get("temporaryFolder")
     limits = {_camel(field.name): field.name for field in attrs.fields(Limits)}
@@ -142,7 +149,15 @@ def _structured(document: Mapping[str, Any], engine: str) -> WorkerConfig:
         worker_id=worker.get("workerId"),
         temporary_folder=None if folder is None else Path(folder),
         journal=worker.get("journal", True),
+        webhooks=_webhooks(worker.get("webhooks"), name),
     )
+
+
+def _webhooks(section: Mapping[str, Any] | None, name: str) -> WebHookOptions | None:
+    try:
+        return None if section is None else structure_webhooks(section)
+    except ConfigurationError as error:
+        raise Problem(f"{name}: worker.webhooks: {error}") from error
 
 
 def _camel(name: str) -> str:
@@ -231,4 +246,7 @@ _WORKER: Schema = {
         "minlength": 1,
         "meta": {"description": "Where the folders of runs are created; the system's default if absent."},
     },
+    "webhooks": _section(
+        "The server that gives live logs and pages an address; served where this section is.", WEBHOOKS
+    ),
 }

@@ -9,10 +9,11 @@ from typing import Any
 
 from ...lifecycle.errors import JournalError
 from ...lifecycle.journal import Journal
-from ...lifecycle.surroundings import ArtifactStore
+from ...lifecycle.surroundings import ArtifactStore, Monitor, WebHooks
 from ..environment import LocalEnvironment
 from ..monitor import LogMonitor
 from ..runtime import Runtime
+from ..webhooks import WebHookOptions
 from .batch import Batch
 from .board import Board
 from .config import WorkerConfig
@@ -54,9 +55,13 @@ async def run_batch(
 
 async def _run_with(config: WorkerConfig, batch: Batch, store: ArtifactStore, path: Path | None) -> None:
     try:
-        async with _opened(path, config.limits.journal_budget) as journal:
+        monitor = LogMonitor()
+        async with (
+            _opened(path, config.limits.journal_budget) as journal,
+            _served(config.webhooks, monitor) as hooks,
+        ):
             environment = LocalEnvironment(
-                store, LogMonitor(), config.temporary_folder, journal=journal, **_identity(config)
+                store, monitor, config.temporary_folder, journal=journal, webhooks=hooks, **_identity(config)
             )
             async with environment, await _runtime(config, environment, journal) as runtime:
                 await batch.run(runtime)
@@ -75,6 +80,17 @@ async def _opened(path: Path | None, patience: float) -> AsyncIterator[Journal |
         raise Problem(f"{error}; name another file with --journal, or do without: --no-journal") from error
     async with journal:
         yield journal
+
+
+@asynccontextmanager
+async def _served(options: WebHookOptions | None, monitor: Monitor) -> AsyncIterator[WebHooks | None]:
+    if options is None:
+        yield None
+        return
+    from ..webhooks import WebHookServer  # takes long to import
+
+    async with WebHookServer(options, monitor) as hooks:
+        yield hooks
 
 
 async def _runtime(config: WorkerConfig, environment: LocalEnvironment, journal: Journal | None) -> Runtime:
