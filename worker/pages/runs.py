@@ -1,0 +1,200 @@
+"""What the pages know of one run: while it goes on, and once it is over, as long as there is room to remember it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+
+from ...lifecycle.explain import explain
+from ...lifecycle.surroundings import Artifact, ArtifactStore, ReadableStore
+from ...lifecycle.threads import WORK
+from ...specs.lifecycle import TASK_RUN, Lifecycle
+from ...specs.trace import Event, Kind, Trace
+from ..cli.summary import summarise
+from .logs import HeldLog
+from .signals import Signal
+
+if TYPE_CHECKING:
+    from ...plugins.livelog.sending import Source
+    from ..task_run import TaskRun
+
+RUNNING = "running"
+"""The state of a run that has no resolution yet; the other states are the resolution's."""
+
+
+@attrs.define(eq=False)
+class Entry:
+    """A run's line in the index. `seconds` is how long the run took, or has taken when it was last heard of."""
+
+    task_id: str
+    run_id: int
+    label: str
+    started: datetime
+    state: str = RUNNING
+    stage: str = "pending"
+    reason: str | None = None
+    seconds: float = 0.0
+    version: int = 0
+    """Which change of the index was the last of this line."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells runs apart."""
+        return self.task_id, self.run_id
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the line as the index tells it; `url` is relative to the index."""
+        return {
+            "taskId": self.task_id,
+            "runId": self.run_id,
+            "label": self.label,
+            "state": self.state,
+            "stage": self.stage,
+            "reason": self.reason,
+            "started": self.started.isoformat(),
+            "seconds": round(self.seconds, 3),
+            "url": f"runs/{self.task_id}/{self.run_id}/",
+        }
+
+    def take(self, event: Event) -> bool:
+        """Take note of an event; return whether that changed the line."""
+        if event.kind is Kind.MOVE:
+            self.stage = event.stage
+        elif event.kind is Kind.OUTCOME and event.get("final", True):
+            self.state, self.reason = str(event.get("state")), event.get("reason")
+        elif event.kind is not Kind.END:
+            return False
+        self.seconds = event.time
+        return True
+
+
+class Subject(Protocol):
+    """A run that has a page: one under way, or one that was recorded."""
+
+    entry: Entry
+    changed: Signal
+    """Set with every event."""
+    over: bool
+    """Whether the trace is complete."""
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """The lifecycle that it is a run of."""
+
+    async def trace(self) -> Trace:
+        """Return the trace so far; it grows while the run goes on. Raises: OSError, ValueError."""
+
+    def progress(self) -> dict[str, Any] | None:
+        """Return how far the uploads are, None where none is under way."""
+
+    async def log(self) -> Source:
+        """Return the log for a reader, who closes it. Raises: LifecycleError where there is none any more."""
+
+    async def artifact(self, name: str) -> Artifact | None:
+        """Return the artifact of that name as it is now."""
+
+    def content(self, name: str, offset: int) -> AsyncIterator[bytes]:
+        """Return the content of an artifact. Raises: FileNotFoundError, NonFatalInternalError."""
+
+
+@attrs.define(eq=False)
+class LiveRun:
+    """A run of this process, and what stays of it when it is over."""
+
+    run: TaskRun
+    store: ArtifactStore
+    entry: Entry
+    changed: Signal = attrs.field(factory=Signal)
+    over: bool = False
+    held: HeldLog = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.held = HeldLog(self.run.context.open_log())
+
+    @property
+    def lifecycle(self) -> Lifecycle:
+        """The lifecycle that it is a run of."""
+        return self.run.lifecycle
+
+    async def trace(self) -> Trace:
+        """Return the run's own trace, which nobody may change."""
+        return self.run.trace
+
+    def progress(self) -> dict[str, Any] | None:
+        """Return how far the uploads are."""
+        progress = self.run.progress
+        if not progress.under_way:
+            return None
+        return {
+            "filesDone": progress.files_done,
+            "bytesDone": progress.bytes_done,
+            "underWay": [
+                {"name": one.name, "bytesDone": one.bytes_done, "bytesTotal": one.bytes_total}
+                for one in progress.under_way
+            ],
+        }
+
+    async def log(self) -> Source:
+        """Return the log, which is held for as long as the run is remembered."""
+        return self.held.reader()
+
+    async def artifact(self, name: str) -> Artifact | None:
+        """Return the artifact of that name as it is now."""
+        return next((artifact for artifact in self.run.artifacts if artifact.name == name), None)
+
+    def content(self, name: str, offset: int) -> AsyncIterator[bytes]:
+        """Return the content of an artifact from the store that it went to."""
+        if not isinstance(self.store, ReadableStore):
+            raise FileNotFoundError(f"{type(self.store).__name__} does not give back what it holds")
+        return self.store.read(self.run.info, name, offset)
+
+    def observe(self, event: Event) -> bool:
+        """Take note of an event of the trace; return whether that changed the run's line in the index."""
+        self.over = self.over or event.kind is Kind.END
+        self.changed.set()
+        return self.entry.take(event)
+
+    def close(self) -> None:
+        """Let go of the log."""
+        self.held.close()
+
+
+async def ending(trace: Trace, lifecycle: Lifecycle = TASK_RUN) -> dict[str, Any]:
+    """Return the summary of a run that is over, and its explanation; made in a thread, as a trace may be long."""
+    told: dict[str, Any] = await WORK.submit(ending_of, trace, lifecycle).future
+    return told
+
+
+def ending_of(trace: Trace, lifecycle: Lifecycle = TASK_RUN) -> dict[str, Any]:
+    """Return the summary of a run as `--json` prints it, with the lines of `stagecall explain` as `explanation`."""
+    return summarise(trace) | {"explanation": explain(trace, lifecycle)}
+
+
+def entry_of(trace: Trace, label: str) -> Entry:
+    """Return the line of a recorded run. Raises: ValueError for a trace that does not say whose it is."""
+    first = next(iter(trace.of(Kind.RUN)), None)
+    if first is None:
+        raise ValueError("the trace does not say which run it is of")
+    entry = Entry(str(first.get("task_id")), int(first.get("run_id", 0)), label, trace.started)
+    for event in trace:
+        entry.take(event)
+    return entry
+
+
+def stored_artifacts(trace: Trace) -> Mapping[str, Artifact]:
+    """Return the artifacts that a trace tells of, each as it was last."""
+    stored = {}
+    for event in trace.of(Kind.ARTIFACT):
+        known = {name: event.get(name) for name in _FIELDS if event.get(name) is not None}
+        try:
+            known["expires"] = datetime.fromisoformat(str(known.get("expires")))
+            stored[str(known["name"])] = Artifact(**known)
+        except (TypeError, ValueError, KeyError):
+            continue  # not as this program writes them
+    return stored
+
+
+_FIELDS = frozenset(field.name for field in attrs.fields(Artifact))
