@@ -1,5 +1,10 @@
 // Where a page gets its facts from: the worker while it serves, or the data in the page once it is a file.
 //
+// From the worker they come as server-sent events of `events`: unnamed ones are the trace's, as run.json has them. Named:
+//   run          first of all, and again after each new connection: {label, started, now}; `now` is how many seconds ago
+//                the run was created, so that clocks that differ do no harm
+//   progress     of uploads: {filesDone, bytesDone, underWay: [{name, bytesDone, bytesTotal}]}
+//   end          the summary below; nothing follows
 // In a static file they stand in <script type="application/json" id="stagecall-data">, as one object:
 //   trace        the document of run.json: {version, started, events}
 //   summary      what `event: end` carries: the object that --json prints, with "explanation" (a list of lines)
