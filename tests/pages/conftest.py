@@ -5,6 +5,7 @@ Tests of this folder run on one loop, the browser's. They ask for
     site                what serves pages: `run = await site.begin()` is a run that does as the test says
     page                a page of Playwright's in light colours, 1280 by 800
     open_page(...)      another one: `open_page(color_scheme="dark", width=390, height=844)`
+    log                 a page with nothing but the view of a log
     shoot(page, name)   keeps a picture in build/screenshots
     troubles            what pages complained about: errors, exceptions, violations of the policy; the test fails unless
                         it has taken out what it expected
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
+from .logview_support import LogPage, LogSite
 from .site_support import Site
 
 if TYPE_CHECKING:
@@ -94,6 +96,20 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """Pages that are served, and runs to show on them; all runs are ended with the test."""
     async with Site(tmp_path) as site:
         yield site
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def log_site() -> AsyncIterator[LogSite]:
+    """Serves the page with nothing but the view of a log."""
+    async with LogSite() as site:
+        yield site
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def log(page: Page, log_site: LogSite) -> LogPage:
+    """That page, open in the browser."""
+    await page.goto(log_site.url)
+    return LogPage(page, log_site)
 
 
 @pytest.fixture
