@@ -11,17 +11,18 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import quote
 
 import attrs
 
-from ...lifecycle.errors import LifecycleError, NonFatalInternalError
+from ...lifecycle.errors import NonFatalInternalError
 from ...lifecycle.journal.lease import Leasing
 from ...lifecycle.offload import StoppedError, offload
 from ...lifecycle.surroundings import Artifact
 from ...plugins.artifacts.names import name_problem
 from .content import CHUNK_BYTES, pieces
 from .descent import made_folder, open_file
-from .replacing import Shelves, check_name
+from .replacing import Shelves, by_run, check_name, run_folder
 from .undo import part_name
 
 if TYPE_CHECKING:
@@ -30,22 +31,20 @@ if TYPE_CHECKING:
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def by_run(task: TaskInfo) -> Path:
-    """Return the folder of a run within a store that serves many: `<taskId>/<runId>`."""
-    return Path(task.task_id, str(task.run_id))
-
-
 class FolderStore:
     """Objects as files below `root`, each run's in the folder that `layout` names; other kinds leave no file.
 
     A file appears under its name when it is complete. No symbolic link below `root` is followed, whoever put
-    it there. An artifact's `path` begins with `root` as it was given.
+    it there. An artifact's `path` begins with `root` as it was given. `public_url` is where the world finds `root`.
 
     What a run may replace is remembered as long as the run's TaskInfo lives, and no longer.
     """
 
-    def __init__(self, root: Path, layout: Callable[[TaskInfo], Path] = by_run) -> None:
+    def __init__(
+        self, root: Path, layout: Callable[[TaskInfo], Path] = by_run, *, public_url: str | None = None
+    ) -> None:
         self.root = Path(root)
+        self.public_url = public_url
         self._layout = layout
         self._folder = self.root.absolute()
         self._shelves = Shelves()
@@ -56,7 +55,7 @@ class FolderStore:
         Raises: NonFatalInternalError; LifecycleError for a layout that leads out of `root`.
         """
         check_name(artifact.name)
-        folder = self._run_folder(task)
+        folder = run_folder(self._layout, task)
         if content is None:
             return self._shelves.admit(self._shelves.of(task), artifact)
         return await self._put_file(task, folder, artifact, content, part_name())
@@ -71,7 +70,7 @@ class FolderStore:
         if content is None:
             return await self.put(task, artifact, None)
         check_name(artifact.name)
-        folder, name = self._run_folder(task), part_name()
+        folder, name = run_folder(self._layout, task), part_name()
         folders = [*folder.parts, *artifact.name.split("/")[:-1]]
         lease = await leasing.lease("store.part", root=str(self._folder), folders=folders, name=name)
         try:
@@ -89,7 +88,7 @@ class FolderStore:
         stored = self._shelves.get(task, name)
         if name_problem(name) or (stored is not None and stored.storage != "object"):
             raise FileNotFoundError(f"the run has stored no object {name!r}")
-        parts = [*self._run_folder(task).parts, *name.split("/")]
+        parts = [*run_folder(self._layout, task).parts, *name.split("/")]
         reader = _Reader(self._folder, parts, offset)
         try:
             while piece := await offload(reader.next):
@@ -104,9 +103,12 @@ class FolderStore:
             reader.close()
 
     def url(self, task: TaskInfo, name: str) -> str | None:
-        """Return the address of an artifact's file: `file:///...`. Raises: as `put`."""
+        """Return the address of an artifact's file: public if there is one, else `file:///...`. Raises: as `put`."""
         check_name(name)
-        return (self._folder / self._run_folder(task) / name).as_uri()
+        place = run_folder(self._layout, task) / name
+        if self.public_url is not None:
+            return f"{self.public_url.rstrip('/')}/{quote(place.as_posix())}"
+        return (self._folder / place).as_uri()
 
     async def _put_file(
         self, task: TaskInfo, folder: Path, artifact: Artifact, content: BinaryIO | bytes, part: str
@@ -119,14 +121,6 @@ class FolderStore:
             raise NonFatalInternalError(
                 f"the artifact {artifact.name!r} cannot be stored in {self.root / folder}: {why}"
             ) from error
-
-    def _run_folder(self, task: TaskInfo) -> Path:
-        folder = self._layout(task)
-        if folder.is_absolute() or ".." in folder.parts:
-            raise LifecycleError(
-                f"the layout of a FolderStore must stay below its root, {str(folder)!r} does not"
-            )
-        return folder
 
     def _write(
         self,

@@ -1,13 +1,14 @@
-"""What a store takes: names that are fit for one, and what a run may replace."""
+"""What stores have in common: names that are fit for one, where a run's artifacts lie, and what a run may replace."""
 
 from __future__ import annotations
 
 import threading
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...lifecycle.errors import NonFatalInternalError
+from ...lifecycle.errors import LifecycleError, NonFatalInternalError
 from ...lifecycle.surroundings import Artifact
 from ...plugins.artifacts.names import name_problem
 
@@ -30,6 +31,19 @@ def check_replacement(stored: Artifact | None, new: Artifact) -> None:
         raise NonFatalInternalError(
             f"the run has stored {new.name!r} already ({stored.storage}); only a redirect may be replaced"
         )
+
+
+def by_run(task: TaskInfo) -> Path:
+    """Return the folder of a run within a store that serves many: `<taskId>/<runId>`."""
+    return Path(task.task_id, str(task.run_id))
+
+
+def run_folder(layout: Callable[[TaskInfo], Path], task: TaskInfo) -> Path:
+    """Return the folder that a layout gives a run. Raises: LifecycleError for one that leads out of the store."""
+    folder = layout(task)
+    if folder.is_absolute() or ".." in folder.parts:
+        raise LifecycleError(f"the layout of a store must stay below its root, {str(folder)!r} does not")
+    return folder
 
 
 class Shelves:
@@ -65,3 +79,24 @@ class Shelves:
                 publish()
             shelf[artifact.name] = artifact
         return artifact
+
+    def claim(self, shelf: dict[str, Artifact], artifact: Artifact) -> Callable[[], None]:
+        """Remember an artifact that is about to be published; return what forgets it again if that fails.
+
+        Raises: as `check_replacement`.
+        """
+        with self._lock:
+            before = shelf.get(artifact.name)
+            check_replacement(before, artifact)
+            shelf[artifact.name] = artifact
+
+        def withdraw() -> None:
+            with self._lock:
+                if shelf.get(artifact.name) is not artifact:
+                    return
+                if before is None:
+                    del shelf[artifact.name]
+                else:
+                    shelf[artifact.name] = before
+
+        return withdraw
