@@ -15,8 +15,8 @@ from .markup import LONGEST, duration, fit, shortened
 
 CARD_WIDTH = 232.0
 ASIDE_WIDTH = 176.0
-BRIEF_WIDTH = 164.0
-BRIEF_ASIDE_WIDTH = 124.0
+BRIEF_WIDTH = 152.0
+BRIEF_ASIDE_WIDTH = 144.0
 PADDING = 12.0
 ROWS = 6
 """At most this many calls stand on a card."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 RUNNING = "running"
 """The state of a run that has no resolution yet; the other states are the resolution's."""
+UNRESOLVED = "unresolved"
+"""The state of a run whose trace breaks off: it never got a resolution."""
 
 
 @attrs.define(eq=False)
 class Entry:
-    """A run's line in the index. `seconds` is how long the run took, or has taken when it was last heard of."""
+    """A run's line in the index. `seconds` is how long the run took; while it is under way, when it was last heard of."""
 
     task_id: str
     run_id: int
@@ -46,7 +48,10 @@ class Entry:
         return self.task_id, self.run_id
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the line as the index tells it; `url` is relative to the index."""
+        """Return the line as the index tells it; `url` is relative to the index, `seconds` are the run's until now."""
+        seconds = self.seconds
+        if self.state == RUNNING:
+            seconds = max(seconds, (datetime.now(UTC) - self.started).total_seconds())
         return {
             "taskId": self.task_id,
             "runId": self.run_id,
@@ -55,7 +60,7 @@ class Entry:
             "stage": self.stage,
             "reason": self.reason,
             "started": self.started.isoformat(),
-            "seconds": round(self.seconds, 3),
+            "seconds": round(seconds, 3),
             "url": f"runs/{self.task_id}/{self.run_id}/",
         }
 
@@ -181,6 +186,8 @@ def entry_of(trace: Trace, label: str) -> Entry:
     entry = Entry(str(first.get("task_id")), int(first.get("run_id", 0)), label, trace.started)
     for event in trace:
         entry.take(event)
+    if entry.state == RUNNING:
+        entry.state = UNRESOLVED
     return entry
 
 

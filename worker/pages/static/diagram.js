@@ -3,7 +3,7 @@
 {
   const page = (globalThis.stagecall ??= {});
   const PADDING = 12;
-  const STATES = ["entered", "current", "failed", "skipped"];
+  const STATES = ["entered", "current", "failed", "refused", "skipped"];
 
   class Diagram {
     /** `figure` holds the outline, if the worker could draw it; the same in words goes below it. */
@@ -113,13 +113,15 @@
   function stateOf(visit, history) {
     if (!visit) return history.over ? "skipped" : "";
     if (visit === history.visits.at(-1) && !history.over) return "current";
-    return visit.bad ? "failed" : "entered";
+    if (visit.bad) return "failed";
+    return visit.refused ? "refused" : "entered";
   }
 
   function words(visit, history, now) {
     if (!visit) return history.over ? "not entered" : "not yet entered";
     if (visit.end === null) return "the run is here";
-    return `${visit.bad ? "went wrong, " : ""}took ${page.duration(visit.seconds(now))}`;
+    const how = visit.bad ? "went wrong, " : visit.refused ? "said that the task failed, " : "";
+    return `${how}took ${page.duration(visit.seconds(now))}`;
   }
 
   page.Diagram = Diagram;

@@ -46,6 +46,11 @@
       return this.problems > 0 || this.calls.some((call) => call.bad);
     }
 
+    /** Whether a hook said in it that the task failed, which is no fault of the hook. */
+    get refused() {
+      return this.calls.some((call) => call.tone === "refused");
+    }
+
     seconds(now) {
       return Math.max(0, (this.end ?? now) - this.start);
     }
@@ -134,9 +139,10 @@
     },
     error(event, visit) {
       visit.problems += 1;
-      const incident = event.incident ? ` (incident ${text(event.incident)})` : "";
+      const said = text(event.message);
+      const incident = event.incident && !said.includes(text(event.incident)) ? ` (incident ${text(event.incident)})` : "";
       const kind = text(event.severity ?? "error").replaceAll("_", "-").toLowerCase();
-      this.note(event, event.counted === false ? "warn" : "bad", `${kind} error: ${text(event.message)}${incident}`);
+      this.note(event, event.counted === false ? "warn" : "bad", `${kind} error: ${said}${incident}`);
     },
     outcome(event) {
       if (event.final === false) return;

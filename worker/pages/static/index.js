@@ -90,8 +90,8 @@
       const words = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean);
       const said = (run) => `${run.label} ${run.taskId} ${run.reason ?? ""} ${run.stage}`.toLowerCase();
       const matching = [...this.runs.values()].filter((run) => words.every((word) => said(run).includes(word)));
-      for (const [state, count] of this.counts) page.say(count, String(matching.filter((run) => state === "all" || groupOf(run) === state).length));
-      const found = matching.filter((run) => this.state === "all" || groupOf(run) === this.state);
+      for (const [state, count] of this.counts) page.say(count, String(matching.filter((run) => state === "all" || run.state === state).length));
+      const found = matching.filter((run) => this.state === "all" || run.state === this.state);
       found.sort((one, other) => (one.started === other.started ? other.runId - one.runId : one.started < other.started ? 1 : -1));
       this.place(found.slice(0, this.most).map((run) => this.row(run)));
       $("none").hidden = found.length > 0;
@@ -114,9 +114,9 @@
     row(run) {
       const row = this.rows.get(run.key) ?? this.newRow(run);
       const { parts } = row;
-      page.badge(parts.state, groupOf(run) === "running" && run.stage === "pending" ? "pending" : run.state, run.reason);
+      page.badge(parts.state, run.state === "running" && run.stage === "pending" ? "pending" : run.state, run.reason);
       page.say(parts.label, page.line(run.label || run.taskId, 200));
-      page.say(parts.stage, groupOf(run) === "running" ? page.line(run.stage, 60) : "");
+      page.say(parts.stage, run.state === "running" ? page.line(run.stage, 60) : "");
       page.say(parts.time, this.took(run));
       return row.element;
     }
@@ -140,21 +140,17 @@
     passing() {
       for (const [key, { parts }] of this.rows) {
         const run = this.runs.get(key);
-        if (groupOf(run) === "running") page.say(parts.time, this.took(run));
+        if (run.state === "running") page.say(parts.time, this.took(run));
       }
     }
 
     took(run) {
-      if (groupOf(run) !== "running") return page.duration(run.seconds);
+      if (run.state !== "running") return page.duration(run.seconds);
       const since = this.connection.state === "open" ? (performance.now() - run.heard) / 1000 : 0;
       return page.duration(Math.floor(run.seconds + since), true).replace(".0", "");
     }
   }
 
-  /** The state that a run is filtered by: what has no resolution is under way. */
-  function groupOf(run) {
-    return Object.hasOwn(GROUPS, run.state) && run.state !== "all" ? run.state : "running";
-  }
 
   function chip(state, word, checked) {
     const count = page.element("b", {}, "0");

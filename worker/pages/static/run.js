@@ -25,6 +25,10 @@
 
     start() {
       const { source } = this;
+      $("first-error").addEventListener("click", () => {
+        $("log").scrollIntoView();
+        this.log.firstError();
+      });
       source.on("event", (event) => {
         this.history.take(event);
         this.clock.heard(this.history.now);
@@ -43,16 +47,15 @@
     }
 
     followLog() {
-      const view = (this.log = new page.LogView($("log-view"), { label: "Log of the task" }));
-      const note = $("log-note");
-      const told = { lost: "Connection lost, trying again.", open: "", ended: "" };
-      this.source.followLog(view, { onState: (state) => page.say(note, told[state?.state ?? state] ?? "") });
+      const download = this.source.live ? "log" : null;
+      this.log ??= new page.LogView($("log-view"), { label: "Log of the task", download });
+      this.source.followLog(this.log, { onState: ({ state }) => (this.logState = state) });
     }
 
     about(run) {
       if (run.label) this.label = page.line(run.label, 200);
       if (run.started) this.started = run.started;
-      if (typeof run.now === "number" && !this.history.over) this.clock.set(run.now);
+      if (run.state === "running" && typeof run.seconds === "number") this.clock.set(run.seconds);
       this.want();
     }
 
@@ -60,6 +63,7 @@
       this.connection.show(state);
       this.clock.runs = state.state === "open" || (this.clock.runs && state.state === "connecting");
       this.missing = state.state === "missing";
+      if (state.state === "open" && this.logState === "lost") this.followLog();
       document.documentElement.classList.toggle("stale", state.state === "lost");
       this.want();
     }
@@ -117,6 +121,7 @@
       const stage = state === "running" ? history.stage : page.STATES[state]?.word ?? state;
       const title = `${stage} · ${heading}`;
       if (document.title !== title) document.title = title;
+      $("jumps").hidden = state !== "failed" && state !== "exception";
       this.showIcon(state);
     }
 

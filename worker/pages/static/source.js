@@ -1,8 +1,8 @@
 // Where a page gets its facts from: the worker while it serves, or the data in the page once it is a file.
 //
 // From the worker they come as server-sent events of `events`: unnamed ones are the trace's, as run.json has them. Named:
-//   run          first of all, and again after each new connection: {label, started, now}; `now` is how many seconds ago
-//                the run was created, so that clocks that differ do no harm
+//   run          first of all, and again after each new connection: the run's line in the index, {label, started, state,
+//                seconds, ...}; `seconds` are the run's until now, so that clocks that differ do no harm
 //   progress     of uploads: {filesDone, bytesDone, underWay: [{name, bytesDone, bytesTotal}]}
 //   end          the summary below; nothing follows
 // In a static file they stand in <script type="application/json" id="stagecall-data">, as one object:
@@ -90,7 +90,7 @@
     }
   }
 
-  /** A run that a worker serves: emits `event`, `now` (seconds), `label`, `progress`, `end`, `connection`. */
+  /** A run that a worker serves: emits `event`, `run`, `progress`, `end`, `connection`. */
   class LiveRun extends Listeners {
     constructor() {
       super();
@@ -174,7 +174,7 @@
         }
       }
       view.end();
-      onState?.("ended");
+      onState?.({ state: "ended" });
     }
 
     artifactAddress(name) {

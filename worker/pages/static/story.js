@@ -17,7 +17,7 @@
   /** Return the sentences that matter most of an explanation: why, or that all went well. */
   page.gist = (lines, history) => {
     const why = chapters(lines).find((chapter) => chapter.heading === "Why")?.sentences ?? [];
-    if (history.state !== "completed") return why.map((sentence) => page.line(sentence, 400)).join(" ");
+    if (history.state !== "completed") return why.map((sentence) => page.line(sentence, 400).replace(/^First, at/, "At")).join(" ");
     const stored = history.artifacts.size ? `${page.count(history.artifacts.size, "artifact")} ${history.artifacts.size === 1 ? "was" : "were"} stored.` : "";
     return [why[0] ?? "", stored].filter(Boolean).join(" ");
   };
