@@ -29,7 +29,7 @@ UNRESOLVED = "unresolved"
 
 @attrs.define(eq=False)
 class Entry:
-    """A run's line in the index. `seconds` is how long the run took; while it is under way, when it was last heard of."""
+    """A run's line in the index. `seconds` is how long it took, or had taken when it was last heard of."""
 
     task_id: str
     run_id: int
