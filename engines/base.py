@@ -177,8 +177,10 @@ class ResultSet(abc.ABC):
     async def extract_folder(self, path: str, handler: FileHandler) -> None:
         """Call `handler` for every regular file below `path`, several side by side.
 
-        Raises: ResourceNotFoundError, InvalidResourceError; HandlerInterruptError once a handler raised and
-        all running ones have returned.
+        What is neither file nor folder (a fifo, socket, device, symbolic link) is left out, never opened, and the task
+        log says so. Raises: ResourceNotFoundError, InvalidResourceError; PartlyExtractedError, once all else was
+        handled, for what cannot be read; HandlerInterruptError once a handler raised and all running ones have
+        returned.
         """
         raise FeatureNotSupportedError("this engine does not extract folders")
 

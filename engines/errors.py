@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
+
 from ..lifecycle.errors import ExceptionReason, StagecallError, TaskExceptionError
 
 
@@ -35,6 +38,27 @@ class InvalidResourceError(ResourceNotFoundError):
 
     It is a special file, a link, or a folder where a file was asked for.
     """
+
+
+class PartlyExtractedError(InvalidResourceError):
+    """A folder was extracted but for some of what is in it: all else was handled first.
+
+    `failures` maps the path of each file or folder that could not be read, relative to the folder asked for, to a
+    message.
+
+    >>> error = PartlyExtractedError("out", {"a": "out/a cannot be read", "b": "out/b cannot be read"})
+    >>> str(error)
+    'not all of out was extracted: out/a cannot be read, out/b cannot be read'
+    """
+
+    SHOWN = 10
+    """Failures that the message lists."""
+
+    def __init__(self, folder: str, failures: Mapping[str, str]) -> None:
+        self.failures = failures
+        shown = ", ".join(islice(failures.values(), self.SHOWN))
+        more = f" and {len(failures) - self.SHOWN} more" if len(failures) > self.SHOWN else ""
+        super().__init__(f"not all of {folder} was extracted: {shown}{more}")
 
 
 class HandlerInterruptError(EngineError):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import mimetypes
 from collections.abc import Mapping
-from functools import partial
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import attrs
 
@@ -18,13 +17,16 @@ from ..lifecycle.errors import (
 )
 from ..specs.schemas import MergedSchema, SchemaError, structure
 from .base import Engine, EngineOptions, EngineProvider, SandboxOptions, Schema
-from .errors import HandlerInterruptError, InvalidResourceError, ResourceNotFoundError
+from .errors import InvalidResourceError, PartlyExtractedError, ResourceNotFoundError
 from .process.builder import ProcessSandboxBuilder, Setup
 from .process.config import ARGUMENT, CONFIG_SCHEMA, ProcessConfig
 from .process.environment import check_command
 from .process.files import printable
 from .process.result import ProcessResult
 from .process.sandbox import Ended
+
+if TYPE_CHECKING:
+    from ..lifecycle.context import TaskContext
 
 ARTIFACTS = "artifacts"
 """The folder, below the script's working folder, whose files become artifacts."""
@@ -79,7 +81,7 @@ class ScriptEngine(Engine):
     gives. Its exit code says what became of the task:
 
     - 0: completed. 1: failed. In both cases the files below `./artifacts/` have become artifacts
-      `public/...`.
+      `public/...`; one that cannot be read is an error artifact, and the task has failed.
     - 2: the payload is malformed; the log should say why.
     - 3: an internal error that the worker survives.
     - any other, or a signal: an internal error after which the worker stops.
@@ -130,23 +132,63 @@ async def _conclude(ended: Ended) -> ScriptResult:
         if exit.code not in (0, FAILED):
             raise FatalInternalError(f"the script {exit}: only the codes 0 to {NON_FATAL} have a meaning")
     result = ScriptResult(exit, exit.success and not ended.killed, ended.workspace, ended.context)
-    await _upload(result, ended)
+    if not await _Uploads(ended.context).run(result):
+        return attrs.evolve(result, success=False)
     return result
 
 
-async def _upload(result: ScriptResult, ended: Ended) -> None:
-    try:
-        await result.extract_folder(".", partial(_store, ended))
-    except HandlerInterruptError as error:
-        raise (error.__cause__ or error) from None
-    except InvalidResourceError as error:
-        raise NonFatalInternalError(f"the script's artifacts cannot be uploaded: {error}") from error
-    except ResourceNotFoundError:
-        pass  # the script made none
+@attrs.define(eq=False)
+class _Uploads:
+    """Makes artifacts of what a script left, and goes on past what fails; `failures` are the store's."""
+
+    context: TaskContext
+    failures: list[Exception] = attrs.field(factory=list)
+
+    async def run(self, result: ScriptResult) -> bool:
+        """Upload everything; return whether all of it could be read.
+
+        Raises: NonFatalInternalError, or what the store raised, once all else is uploaded.
+        """
+        complete = True
+        try:
+            await result.extract_folder(".", self._store)
+        except PartlyExtractedError as error:
+            complete = False
+            for path, message in error.failures.items():
+                await self._mark(path, message)
+        except InvalidResourceError as error:
+            raise NonFatalInternalError(f"the script's artifacts cannot be uploaded: {error}") from error
+        except ResourceNotFoundError:
+            pass  # the script made none
+        if len(self.failures) == 1:
+            raise self.failures[0]
+        if self.failures:
+            raise ExceptionGroup(f"{len(self.failures)} artifacts are not stored", self.failures)
+        return complete
+
+    async def _store(self, path: str, file: BinaryIO) -> None:
+        name = _artifact(path)
+        content_type = _TYPES.guess_type(name)[0] or "application/octet-stream"
+        try:
+            await self.context.upload_artifact(name, file, content_type=content_type)
+        except Exception as error:
+            self._note(name, error)
+
+    async def _mark(self, path: str, message: str) -> None:
+        """Leave an error artifact where a file cannot be read."""
+        name = _artifact(path)
+        self.context.log_error(f"artifact {name}: {message}")
+        try:
+            await self.context.create_error_artifact(
+                name, reason="invalid-resource-on-worker", message=message
+            )
+        except Exception as error:
+            self._note(name, error)
+
+    def _note(self, name: str, error: Exception) -> None:
+        self.failures.append(error)
+        self.context.log_error(f"artifact {name} is not stored: {error}")
 
 
-async def _store(ended: Ended, path: str, file: BinaryIO) -> None:
-    name = f"public/{printable(path)}"
-    await ended.context.upload_artifact(
-        name, file, content_type=_TYPES.guess_type(name)[0] or "application/octet-stream"
-    )
+def _artifact(path: str) -> str:
+    return f"public/{printable(path)}"

@@ -37,6 +37,8 @@ class MockEngine(Engine):
     - `write-log`, `write-error-log`: writes `argument` to the task log; the latter as an error, and fails.
     - `write-log-sleep`: writes `argument` to the task log first, and takes its delay after that.
     - `write-files`: writes `Hello World` to the files that `argument` names, separated by spaces.
+    - `write-odd-files`: leaves what `argument` names, separated by spaces, as `<kind>:<name>`; a kind is `file`, or
+      what cannot be extracted: `fifo`, `socket`, `link`, `locked` (a file that nobody may read).
     - `print-env-var`: writes the value of the variable `argument` to the task log; fails if it is not set.
     - `write-volume`: writes to a volume; `argument` is `<mount point>/<file>:<content>`. Fails if read-only.
     - `read-volume`: writes the file `<mount point>/<file>` to the task log; fails if there is none.

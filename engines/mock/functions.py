@@ -20,6 +20,7 @@ from ...lifecycle.errors import (
     NonFatalInternalError,
 )
 from ...lifecycle.threads import WORK
+from ._odd import Left, Odd
 from ._paths import normal
 
 if TYPE_CHECKING:
@@ -83,6 +84,19 @@ def _write_files(inside: Interior) -> bool:
     if "" in names:
         raise MalformedPayloadError("payload.argument: write-files takes names of files, and '/' is none")
     inside.files = dict.fromkeys(names, CONTENT)
+    return True
+
+
+def _write_odd_files(inside: Interior) -> bool:
+    files: dict[str, Left] = {}
+    for word in inside.payload.argument.split():
+        kind, colon, path = word.partition(":")
+        if not colon or not normal(path) or kind not in ("file", *Odd):
+            raise MalformedPayloadError(
+                f"payload.argument: write-odd-files takes <kind>:<name>, with {', '.join(('file', *Odd))} as kinds"
+            )
+        files[normal(path)] = CONTENT if kind == "file" else Odd(kind)
+    inside.files = files
     return True
 
 
@@ -171,6 +185,7 @@ AT_ONCE: Mapping[str, Callable[[Interior], bool]] = MappingProxyType(
         "write-log": _write_log,
         "write-error-log": _write_error_log,
         "write-files": _write_files,
+        "write-odd-files": _write_odd_files,
         "print-env-var": _print_env_var,
         "malformed-payload-after-start": _malformed_after_start,
         "fatal-internal-error": _fatal,

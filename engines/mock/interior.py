@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ..base import ProxyHandler
+from ._odd import Left
 from .volumes import MockVolume
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Mount:
 
 @attrs.define(eq=False)
 class Interior:
-    """One sandbox from the inside; `files` maps paths without a leading slash to content.
+    """One sandbox from the inside; `files` maps paths without a leading slash to what is there.
 
     The dicts are None until something is put in them: most of ten thousand sandboxes need none.
     """
@@ -37,7 +38,7 @@ class Interior:
     variables: dict[str, str] | None = None
     mounts: dict[str, Mount] | None = None
     proxies: dict[str, ProxyHandler] | None = None
-    files: dict[str, bytes] | None = None
+    files: dict[str, Left] | None = None
 
     def write(self, text: str) -> None:
         """Write a line to the task log as the task's own output."""

@@ -91,7 +91,7 @@ class MockSandbox(Sandbox):
     async def kill(self) -> None:
         """End the task as failed; nothing happens if it has ended. Raises: SandboxAbortedError."""
         if self._outcome is None:
-            self._decide(MockResultSet(False, self._interior.files))
+            self._decide(self._result(False))
         elif isinstance(self._outcome, SandboxAbortedError):
             raise SandboxAbortedError("the sandbox was aborted before it could be killed")
         if not self._ended:
@@ -111,10 +111,13 @@ class MockSandbox(Sandbox):
         self._timer = None
         try:
             success = AT_ONCE[self._interior.payload.function](self._interior)
-            self._verdict = MockResultSet(success, self._interior.files)
+            self._verdict = self._result(success)
         except Exception as error:  # whoever waits for the result gets it
             self._verdict = error
         self._check_end()
+
+    def _result(self, success: bool) -> MockResultSet:
+        return MockResultSet(success, self._interior.files, self._interior.context)
 
     def _worked(self, work: asyncio.Task[bool]) -> None:
         self._work = None
@@ -122,7 +125,7 @@ class MockSandbox(Sandbox):
             # Either the outcome stands already, or somebody cancels all tasks of a loop that is going down.
             self._verdict = SandboxAbortedError("the task's work was cancelled")
         else:
-            self._verdict = work.exception() or MockResultSet(work.result(), self._interior.files)
+            self._verdict = work.exception() or self._result(work.result())
         self._check_end()
 
     def _decide(self, outcome: MockResultSet | SandboxAbortedError) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import attrs
@@ -60,6 +61,30 @@ class Entry:
     def is_link(self) -> bool:
         """Whether it is a symbolic link."""
         return stat.S_ISLNK(self.status.st_mode)
+
+
+@attrs.frozen
+class Listing:
+    """The names in one folder, each list sorted: without their status, as a folder may hold a million files."""
+
+    files: list[str]
+    folders: list[str]
+    others: list[str]
+
+    @classmethod
+    def of(cls, entries: Iterable[os.DirEntry[str]]) -> Listing:
+        """Return what a scan of a folder finds. Raises: OSError."""
+        listing = cls([], [], [])
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                listing.files.append(entry.name)
+            elif entry.is_dir(follow_symlinks=False):
+                listing.folders.append(entry.name)
+            else:
+                listing.others.append(entry.name)
+        for names in (listing.files, listing.folders, listing.others):
+            names.sort()
+        return listing
 
 
 @attrs.define(eq=False)
@@ -116,6 +141,17 @@ class Tree:
                 Entry((*parts, name), os.stat(name, dir_fd=folder, follow_symlinks=False))
                 for name in sorted(os.listdir(folder))
             ]
+        except OSError as error:
+            raise _unreadable(parts, error) from error
+        finally:
+            os.close(folder)
+
+    def listing(self, parts: Parts) -> Listing:
+        """Return the names in a folder by what they are. Raises: ResourceNotFoundError."""
+        folder = self._open_folder(parts)
+        try:
+            with os.scandir(folder) as entries:
+                return Listing.of(entries)
         except OSError as error:
             raise _unreadable(parts, error) from error
         finally:

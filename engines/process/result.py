@@ -11,11 +11,11 @@ import attrs
 
 from ...lifecycle.threads import WORK
 from ..base import FileHandler, ResultSet
-from ..errors import HandlerInterruptError, InvalidResourceError, ResourceNotFoundError
+from ..errors import HandlerInterruptError, PartlyExtractedError, ResourceNotFoundError
 from ._thread import settled
 from .archive import Archive
 from .child import Exit
-from .files import Entry, Parts, Tree, name_of, printable
+from .files import Listing, Parts, Tree, name_of, printable
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -58,26 +58,25 @@ class ProcessResult(ResultSet):
         """Call `handler` for every regular file below the folder `path`, five side by side.
 
         Symbolic links and special files are left out, and the task log says so. Raises: what `extract_file`
-        does; InvalidResourceError also once all else was handled, if something below could not be read;
+        does; PartlyExtractedError once all else was handled, if something below could not be read;
         HandlerInterruptError once a handler raised and those that ran beside it have returned.
         """
         top = self._tree.parts(path, self.base)
-        unreadable: list[str] = []
+        unreadable: dict[str, str] = {}
         crew = _Crew(handler)
         async with crew, aclosing(self._files(top, unreadable)) as found:
             async for parts in found:
+                name = name_of(parts[len(top) :])
                 try:
                     file = await self._open(parts)
                 except ResourceNotFoundError as error:
-                    unreadable.append(str(error))
+                    unreadable[name] = str(error)
                     continue
-                if not await crew.take("/".join(parts[len(top) :]), file):
+                if not await crew.take(name, file):
                     break
         crew.check()
         if unreadable:
-            raise InvalidResourceError(
-                f"not all of {printable(name_of(top))} was extracted: {_some(unreadable)}"
-            )
+            raise PartlyExtractedError(printable(name_of(top)), unreadable)
 
     async def archive_sandbox(self) -> Archive:
         """Return the working folder as a tar stream, with symbolic links as links and without special files.
@@ -102,27 +101,26 @@ class ProcessResult(ResultSet):
     async def _open(self, parts: Parts) -> BinaryIO:
         return await settled(WORK.submit(self._tree.open_file, parts), undo=lambda file: file.close())
 
-    async def _files(self, top: Parts, unreadable: list[str]) -> AsyncGenerator[Parts, None]:
+    async def _files(self, top: Parts, unreadable: dict[str, str]) -> AsyncGenerator[Parts, None]:
         """Yield the regular files below a folder; the others are told to the log."""
-        skipped: list[str] = []
+        skipped = _Names()
         folders = [top]
         while folders:
             parts = folders.pop()
             try:
-                entries: list[Entry] = await settled(WORK.submit(self._tree.entries, parts))
+                found: Listing = await settled(WORK.submit(self._tree.listing, parts))
             except ResourceNotFoundError as error:
                 if parts == top:
                     raise
-                unreadable.append(str(error))
+                unreadable[name_of(parts[len(top) :])] = str(error)
                 continue
-            folders += [entry.parts for entry in reversed(entries) if entry.is_folder]
-            skipped += [name_of(entry.parts) for entry in entries if not (entry.is_file or entry.is_folder)]
-            for entry in entries:
-                if entry.is_file:
-                    yield entry.parts
-        if skipped and not self._context.log_closed:
-            names = _some([printable(name) for name in skipped])
-            self._context.log(f"left out, as they are neither files nor folders: {names}")
+            folders += [(*parts, name) for name in reversed(found.folders)]
+            for name in found.others:
+                skipped.add((*parts, name))
+            for name in found.files:
+                yield (*parts, name)
+        if skipped.count and not self._context.log_closed:
+            self._context.log(f"left out, as they are neither files nor folders: {skipped}")
 
 
 class _Crew:
@@ -170,6 +168,19 @@ class _Crew:
                 self._error = asyncio.CancelledError() if task.cancelled() else task.exception()
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+@attrs.define(eq=False)
+class _Names:
+    """The first few of any number of names, and how many there are."""
+
+    count: int = 0
+    _shown: list[str] = attrs.field(factory=list, init=False)
+
+    def add(self, parts: Parts) -> None:
+        """Count a name."""
+        self.count += 1
+        if len(self._shown) < SHOWN:
+            self._shown.append(printable(name_of(parts)))
+
+    def __str__(self) -> str:
+        more = f" and {self.count - SHOWN} more" if self.count > SHOWN else ""
+        return ", ".join(self._shown) + more

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from ...specs.task import TaskInfo
 
 FILE, DIRECTORY = "file", "directory"
+IDENTITY, GZIP = "identity", "gzip"
+
+MAX_CONTENT_TYPE = 255
+_TOKEN = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
+MEDIA_TYPE = rf'{_TOKEN}/{_TOKEN}( *; *{_TOKEN}=({_TOKEN}|"[\x20\x21\x23-\x5b\x5d-\x7e]*"))*'
+"""A MIME type and its parameters: it ends up in a header, so nothing else may be in it. Source: RFC 9110, 8.3.1."""
 
 PAYLOAD_SCHEMA: Schema = {
     "artifacts": {
@@ -55,6 +61,30 @@ PAYLOAD_SCHEMA: Schema = {
                         "description": "Until when to keep it, never longer than the task; as long if absent."
                     },
                 },
+                "optional": {
+                    "type": "boolean",
+                    "meta": {
+                        "description": "Whether the task may as well not have made it: then there is no artifact.",
+                        "default": False,
+                    },
+                },
+                "contentType": {
+                    "type": "string",
+                    "maxlength": MAX_CONTENT_TYPE,
+                    "regex": MEDIA_TYPE,
+                    "meta": {
+                        "description": "Its MIME type, in a folder that of every file; by the extension if absent."
+                    },
+                },
+                "contentEncoding": {
+                    "type": "string",
+                    "allowed": [IDENTITY, GZIP],
+                    "meta": {
+                        "description": "With `gzip` it is packed while it is uploaded; size and hash are the packed "
+                        "content's.",
+                        "default": IDENTITY,
+                    },
+                },
             },
         },
     }
@@ -63,13 +93,19 @@ PAYLOAD_SCHEMA: Schema = {
 
 @attrs.frozen
 class Entry:
-    """One thing to keep: the file at `path` as `name`, or all files of the directory below `name`."""
+    """One thing to keep: the file at `path` as `name`, or all files of the directory below `name`.
+
+    `content_type` is None where it follows from the name; `packed` says that it is stored gzip-encoded.
+    """
 
     where: str
     type: str
     path: str
     name: str
     expires: datetime
+    optional: bool = False
+    content_type: str | None = None
+    packed: bool = False
 
 
 def read_entries(listed: Sequence[Mapping[str, Any]], info: TaskInfo) -> tuple[Entry, ...]:
@@ -85,7 +121,16 @@ def read_entries(listed: Sequence[Mapping[str, Any]], info: TaskInfo) -> tuple[E
 
 def _entry(where: str, item: Mapping[str, Any], info: TaskInfo) -> Entry:
     expires = parse_instant(item["expires"]) if "expires" in item else info.expires
-    return Entry(where, item["type"], item["path"], item["name"], expires)
+    return Entry(
+        where,
+        item["type"],
+        item["path"],
+        item["name"],
+        expires,
+        item.get("optional", False),
+        item.get("contentType"),
+        item.get("contentEncoding") == GZIP,
+    )
 
 
 def _problems(entries: Sequence[Entry], info: TaskInfo) -> Iterator[str]:

@@ -37,9 +37,12 @@ class ArtifactsTaskPlugin(TaskPlugin):
 
 
 class ArtifactsPlugin(Plugin):
-    """Keeps what `artifacts` of the payload lists: `{type: file | directory, path, name, expires?}` each.
+    """Keeps what `artifacts` of the payload lists, each
+    `{type: file | directory, path, name, expires?, optional?, contentType?, contentEncoding?: gzip | identity}`.
 
-    A missing file or folder, or one that cannot be read, becomes an error artifact, and the task has failed.
+    A missing file or folder, or one that cannot be read, becomes an error artifact, and the task has failed; in a
+    folder each such file does, and the others are kept. One that is `optional` may be missing. What is neither file
+    nor folder is left out of folders, and no symbolic link is followed.
     `expires` defaults to the task's. The content type follows from the extension of the path, else of the
     name. No configuration.
     """

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import attrs
 
-from ...engines.errors import InvalidResourceError, ResourceNotFoundError
+from ...engines.errors import InvalidResourceError, PartlyExtractedError, ResourceNotFoundError
 from ...lifecycle.background import contained
 from ...lifecycle.errors import FeatureNotSupportedError, MalformedPayloadError
 from ...lifecycle.resolution import message_of
+from .compression import GzipReader
 from .content_types import content_type
-from .entries import FILE, Entry, take_names
+from .entries import FILE, GZIP, Entry, take_names
 from .names import Names, name_problem
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from ...lifecycle.context import TaskContext
 
 AT_ONCE = 5
-"""Uploads under way at once, and files held open for them."""
+"""Uploads under way at once, and entries that are worked on: each directory holds a few files open."""
+
+KEPT = 100
+"""Errors of one type that are raised in the end: a store that is down fails every file of a large folder."""
 
 SHOWN = 3
 """How many files of one folder an error artifact names."""
@@ -35,15 +39,15 @@ class Uploads:
     """The uploads of one run: `complete` until something is missing, `errors` are what else went wrong.
 
     What the task did, or failed to do, becomes an error artifact; what the payload asked, or the store did,
-    an error of the run.
+    an error of the run. Of the errors of one type the first KEPT are raised in the end; all are in the log.
     """
 
     context: TaskContext
     result_set: ResultSet
     complete: bool = True
+    failed: int = 0
     errors: list[Exception] = attrs.field(factory=list)
     _names: Names = attrs.field(factory=Names, init=False)
-    _files: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
     _uploads: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(AT_ONCE), init=False)
 
     async def run(self, entries: Sequence[Entry]) -> bool:
@@ -53,85 +57,111 @@ class Uploads:
         ExceptionGroup of several.
         """
         take_names(entries, self._names)
+        waiting = iter(entries)
         async with asyncio.TaskGroup() as group:
-            for entry in entries:
-                group.create_task(self._store(entry))
+            for _ in range(min(AT_ONCE, len(entries))):
+                group.create_task(self._work(waiting))
         self._raise_errors()
         return self.complete
 
-    async def _store(self, entry: Entry) -> None:
-        await contained(self._file(entry) if entry.type == FILE else self._directory(entry))
+    async def _work(self, waiting: Iterator[Entry]) -> None:
+        for entry in waiting:
+            await contained(self._file(entry) if entry.type == FILE else self._directory(entry))
 
     async def _file(self, entry: Entry) -> None:
-        async with self._files:
-            try:
-                with await self.result_set.extract_file(entry.path) as file:
-                    await self._upload(entry, entry.name, entry.path, file)
-            except Exception as error:
-                await self._failed(entry, error)
+        try:
+            with await self.result_set.extract_file(entry.path) as file:
+                await self._upload(entry, entry.name, entry.path, file)
+        except Exception as error:
+            if (left := self._explain(entry, error)) is not None:
+                await self._mark(entry, entry.name, *left)
 
     async def _directory(self, entry: Entry) -> None:
-        refused: list[str] = []
+        nameless: list[str] = []
+        left: tuple[str, str] | None = None
 
         async def handle(path: str, file: BinaryIO) -> None:
             name = f"{entry.name}/{path}"
             if problem := name_problem(name) or self._names.take_file(name):
-                refused.append(f"the artifact name {name!r} {problem}")
+                nameless.append(f"the artifact name {name!r} {problem}")
             else:
                 await self._upload(entry, name, path, file)
 
         try:
             await self.result_set.extract_folder(entry.path, handle)
+        except PartlyExtractedError as error:
+            await self._mark_each(entry, error.failures, nameless)
         except Exception as error:
-            await self._failed(entry, error)
-        else:
-            if refused:
-                await self._mark(entry, INVALID, _first(refused))
+            left = self._explain(entry, error)
+        if nameless and left is None:
+            left = INVALID, _first(nameless)
+        if left is not None:
+            await self._mark(entry, entry.name, *left)
 
     async def _upload(self, entry: Entry, name: str, path: str, file: BinaryIO) -> None:
         try:
             async with self._uploads:
                 stored = await self.context.upload_artifact(
-                    name, file, content_type=content_type(path, name), expires=entry.expires
+                    name,
+                    cast(BinaryIO, GzipReader(file)) if entry.packed else file,
+                    content_type=entry.content_type or content_type(path, name),
+                    content_encoding=GZIP if entry.packed else None,
+                    expires=entry.expires,
                 )
         except Exception as error:
             self._note(name, error)
         else:
-            self.context.log(f"artifact {name}: {stored.bytes} bytes, {stored.content_type}")
+            packed = f", {GZIP}" if entry.packed else ""
+            self.context.log(f"artifact {name}: {stored.bytes} bytes, {stored.content_type}{packed}")
 
-    async def _failed(self, entry: Entry, error: Exception) -> None:
-        """Take an error of the engine about the path of an entry."""
+    def _explain(self, entry: Entry, error: Exception) -> tuple[str, str] | None:
+        """Return reason and message of the error artifact that an entry becomes, None if it becomes none."""
         match error:
             case InvalidResourceError():
-                await self._mark(entry, INVALID, str(error))
+                return INVALID, str(error)
+            case ResourceNotFoundError() if entry.optional:
+                self.context.log(f"artifact {entry.name}: no {entry.type} {entry.path!r}, and it is optional")
             case ResourceNotFoundError():
-                await self._mark(entry, MISSING, f"no {entry.type} {entry.path!r}: {error}")
+                return MISSING, f"no {entry.type} {entry.path!r}: {error}"
             case OSError():
-                await self._mark(entry, INVALID, f"the {entry.type} {entry.path!r} cannot be read: {error}")
+                return INVALID, f"the {entry.type} {entry.path!r} cannot be read: {error}"
             case MalformedPayloadError():
-                self.errors.append(
-                    MalformedPayloadError(*(f"{entry.where}.path: {text}" for text in error.messages))
-                )
+                self._keep(MalformedPayloadError(*(f"{entry.where}.path: {text}" for text in error.messages)))
             case FeatureNotSupportedError():
-                self.errors.append(MalformedPayloadError(f"{entry.where}.type: {error}"))
+                self._keep(MalformedPayloadError(f"{entry.where}.type: {error}"))
             case _:
                 self._note(entry.name, error)
+        return None
 
-    async def _mark(self, entry: Entry, reason: str, message: str) -> None:
+    async def _mark_each(self, entry: Entry, failures: Mapping[str, str], nameless: list[str]) -> None:
+        """Leave an error artifact for each file or folder of a directory that cannot be read, if it can have a name."""
+        for path, message in failures.items():
+            name = f"{entry.name}/{path}"
+            if name_problem(name) or self._names.take_file(name):
+                nameless.append(message)
+            else:
+                await self._mark(entry, name, INVALID, message)
+
+    async def _mark(self, entry: Entry, name: str, reason: str, message: str) -> None:
         """Leave an error artifact where an artifact was promised; the task has failed."""
         self.complete = False
-        self.context.log_error(f"artifact {entry.name}: {message}")
+        self.context.log_error(f"artifact {name}: {message}")
         try:
             async with self._uploads:
                 await self.context.create_error_artifact(
-                    entry.name, reason=reason, message=message, expires=entry.expires
+                    name, reason=reason, message=message, expires=entry.expires
                 )
         except Exception as error:
-            self._note(entry.name, error)
+            self._note(name, error)
 
     def _note(self, name: str, error: Exception) -> None:
-        self.errors.append(error)
+        self._keep(error)
         self.context.log_error(f"artifact {name} is not stored: {message_of(error)}")
+
+    def _keep(self, error: Exception) -> None:
+        self.failed += 1
+        if sum(type(one) is type(error) for one in self.errors) < KEPT:
+            self.errors.append(error)
 
     def _raise_errors(self) -> None:
         malformed = [error for error in self.errors if isinstance(error, MalformedPayloadError)]
@@ -140,7 +170,7 @@ class Uploads:
         if len(self.errors) == 1:
             raise self.errors[0]
         if self.errors:
-            raise ExceptionGroup(f"{len(self.errors)} artifacts are not stored", self.errors)
+            raise ExceptionGroup(f"{self.failed} artifacts are not stored", self.errors)
 
 
 def _first(problems: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ socket, a thread, a task of the loop, a file or folder.
 ...     def engine_factory(self, options): ...
 ...     def prints(self, text, success=True): ...
 >>> sorted(TestTiny.flags.keys() - TestTiny.capabilities)
-['archive', 'artifacts', 'displays', 'environment', 'proxies', 'shells', 'volumes']
+['archive', 'artifacts', 'displays', 'environment', 'odd_files', 'proxies', 'shells', 'volumes']
 """
 
 from __future__ import annotations

@@ -7,13 +7,17 @@ import io
 import tarfile
 from typing import BinaryIO
 
-from ...engines.errors import HandlerInterruptError, ResourceNotFoundError
+from ...engines.errors import HandlerInterruptError, PartlyExtractedError, ResourceNotFoundError
 from ..conformance import needs
 from .expect import expect_error, read_all
 from .recipes import FILE_CONTENT, EngineRecipes
+from .rig import MARK
 
 NAMES = ("folder/a.txt", "folder/sub/b.txt", "folder/sub/sub/c.txt")
 """The files of a nested folder."""
+
+ODD = ("fifo", "socket", "link")
+"""What is neither a file nor a folder."""
 
 
 class ArtifactChecks(EngineRecipes):
@@ -124,6 +128,54 @@ class ArtifactChecks(EngineRecipes):
 
             assert not running, "the error comes when no handler runs any more"
             assert error.__cause__ is broken, "the handler's error is the cause"
+
+    @needs("artifacts", "odd_files")
+    async def test_artifact_odd_files_left_out(self) -> None:
+        """`extract_folder` leaves out what is no plain file, without opening it, and the task log names it."""
+        async with self.rig() as rig:
+            kinds = {"folder/a.txt": "file", **{f"folder/{kind}": kind for kind in ODD}}
+            result, run = await rig.finish(self.writes_odd_files(kinds))
+            seen: list[str] = []
+
+            await result.extract_folder("folder", _Collector(seen))
+
+            told = [line for line in run.log().splitlines() if line.startswith(MARK)]
+            assert seen == ["a.txt"], "what is no plain file is not handed over"
+            assert [kind for kind in ODD if not any(f"folder/{kind}" in line for line in told)] == [], (
+                "the task log names what was left out"
+            )
+
+    @needs("artifacts", "odd_files")
+    async def test_artifact_odd_file_is_no_file(self) -> None:
+        """`extract_file` raises ResourceNotFoundError, or its subclass InvalidResourceError, for a fifo or socket."""
+        async with self.rig() as rig:
+            result, _ = await rig.finish(
+                self.writes_odd_files({"folder/fifo": "fifo", "folder/socket": "socket"})
+            )
+
+            for path in ("folder/fifo", "folder/socket"):
+                await expect_error(
+                    ResourceNotFoundError, result.extract_file(path), "a fifo or a socket is no file"
+                )
+
+    @needs("artifacts", "odd_files")
+    async def test_artifact_unreadable_file(self) -> None:
+        """`extract_folder` goes on past a file that it may not read, and PartlyExtractedError names it then."""
+        async with self.rig() as rig:
+            kinds = {"folder/a.txt": "file", "folder/locked": "locked", "folder/z.txt": "file"}
+            result, _ = await rig.finish(self.writes_odd_files(kinds))
+            seen: list[str] = []
+            told: list[str] = []
+
+            try:
+                await result.extract_folder("folder", _Collector(seen))
+            except PartlyExtractedError as error:
+                told += error.failures
+
+            assert {"a.txt", "z.txt"} <= set(seen), "what can be read is handed over, before and after"
+            assert sorted(seen + told) == ["a.txt", "locked", "z.txt"], (
+                "a file is handed over, or named by the error: an engine may read what its task may not"
+            )
 
     @needs("archive")
     async def test_archive_holds_every_file(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .recipes import FILE_CONTENT, READY, EngineRecipes, Payload
 
@@ -10,6 +10,23 @@ _WRITE = f"""\
 for name in "$@"; do
   case $name in */*) mkdir -p "${{name%/*}}" ;; esac
   printf '%s' '{FILE_CONTENT.decode()}' >"$name"
+done
+"""
+
+_BIND = "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"
+
+_WRITE_ODD = f"""\
+set -e
+while [ $# -gt 0 ]; do
+  case $2 in */*) mkdir -p "${{2%/*}}" ;; esac
+  case $1 in
+    fifo) mkfifo "$2" ;;
+    socket) python3 -c '{_BIND}' "$2" ;;
+    link) ln -s /etc/passwd "$2" ;;
+    *) printf '%s' '{FILE_CONTENT.decode()}' >"$2" ;;
+  esac
+  case $1 in locked) chmod 0 "$2" ;; esac
+  shift 2
 done
 """
 
@@ -40,6 +57,10 @@ class CommandRecipes(EngineRecipes):
     def writes_files(self, names: Sequence[str]) -> Payload:
         """Return the payload of a task that writes files below its working folder."""
         return self._script(_WRITE, *names)
+
+    def writes_odd_files(self, kinds: Mapping[str, str]) -> Payload:
+        """Return the payload of a task that leaves what may be no plain file; for sockets it needs `python3`."""
+        return self._script(_WRITE_ODD, *(word for name, kind in kinds.items() for word in (kind, name)))
 
     def prints_variable(self, name: str) -> Payload:
         """Return the payload of a task that writes the value of an environment variable, or fails."""

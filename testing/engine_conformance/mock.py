@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import ClassVar
 
 from ...engines.base import Engine, EngineOptions
@@ -43,6 +43,11 @@ class MockRecipes(EngineRecipes):
     def writes_files(self, names: Sequence[str]) -> Payload:
         """Return the payload of a task that writes files."""
         return {"function": "write-files", "argument": " ".join(names)}
+
+    def writes_odd_files(self, kinds: Mapping[str, str]) -> Payload:
+        """Return the payload of a task that leaves what may be no plain file."""
+        words = (f"{kind}:{name}" for name, kind in kinds.items())
+        return {"function": "write-odd-files", "argument": " ".join(words)}
 
     def prints_variable(self, name: str) -> Payload:
         """Return the payload of a task that writes the value of a variable."""

@@ -43,6 +43,7 @@ class EngineRecipes(Conformance):
 
     flags: ClassVar[Mapping[str, str]] = {
         "artifacts": "result sets have files and folders",
+        "odd_files": "tasks can leave what is no plain file: fifos, sockets, symbolic links, files that are locked",
         "archive": "result sets have an archive of the whole sandbox",
         "environment": "tasks have environment variables",
         "kill": "a task can be ended with a result",
@@ -103,6 +104,14 @@ class EngineRecipes(Conformance):
         The names are relative, with forward slashes; missing folders are made.
         """
         raise self._missing("writes_files")
+
+    def writes_odd_files(self, kinds: Mapping[str, str]) -> Payload:
+        """Return the payload of a task that leaves something of a kind under each of these names, and succeeds.
+
+        A kind is `file` (with FILE_CONTENT), `fifo`, `socket`, `link` (symbolic, to a file that the host has) or
+        `locked` (a file that its owner may not read). The names are as for `writes_files`.
+        """
+        raise self._missing("writes_odd_files")
 
     def prints_variable(self, name: str) -> Payload:
         """Return the payload of a task that writes the value of an environment variable as a line to its output.

@@ -27,6 +27,7 @@ def test_functions_are_those_of_the_payload_page():
         "write-error-log",
         "write-log-sleep",
         "write-files",
+        "write-odd-files",
         "print-env-var",
         "malformed-payload-initial",
         "malformed-payload-after-start",

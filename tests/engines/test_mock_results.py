@@ -6,7 +6,12 @@ import tarfile
 
 import pytest
 
-from stagecall.engines.errors import HandlerInterruptError, ResourceNotFoundError
+from stagecall.engines.errors import (
+    HandlerInterruptError,
+    InvalidResourceError,
+    PartlyExtractedError,
+    ResourceNotFoundError,
+)
 from stagecall.lifecycle.errors import MalformedPayloadError
 
 from .mock_support import BOUND, House, read_all, turn_loop
@@ -167,3 +172,57 @@ async def test_files_outlive_kill(tmp_path):
 
     assert result.success is False
     assert (await result.extract_file("a.txt")).read() == b"Hello World"
+
+
+ODD = "file:folder/a.txt fifo:folder/f socket:folder/s link:folder/c/l locked:folder/c/x file:folder/z.txt"
+
+
+async def test_what_is_no_plain_file_is_met_as_in_a_real_folder(tmp_path):
+    """Special files and links are left out and told to the log; what is locked is an error after all else."""
+    house = House(tmp_path)
+    result = await house.result(function="write-odd-files", argument=ODD)
+    seen = []
+
+    async def take(name, file):
+        seen.append(name)
+
+    with pytest.raises(PartlyExtractedError) as caught:
+        await result.extract_folder("folder", take)
+
+    assert sorted(seen) == ["a.txt", "z.txt"]
+    assert caught.value.failures == {"c/x": "folder/c/x cannot be read: Permission denied"}
+    assert house.log(-1) == (
+        "[stagecall] left out, as they are neither files nor folders: folder/f, folder/s, folder/c/l\n"
+    )
+    assert sorted(content_of(await read_all(await result.archive_sandbox()))) == [
+        "folder/a.txt",
+        "folder/z.txt",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("folder/f", "folder/f is a fifo, not a file"),
+        ("folder/s", "folder/s is a socket, not a file"),
+        ("folder/c/l", "folder/c/l is a symbolic link (not followed), not a file"),
+        ("folder/c/x", "folder/c/x cannot be read: Permission denied"),
+    ],
+)
+async def test_what_is_no_plain_file_is_no_file(tmp_path, path, message):
+    """What is there and cannot be extracted is told apart from what is not there."""
+    result = await House(tmp_path).result(function="write-odd-files", argument=ODD)
+
+    with pytest.raises(InvalidResourceError) as caught:
+        await result.extract_file(path)
+
+    assert str(caught.value) == message
+    with pytest.raises(InvalidResourceError):
+        await result.extract_folder(path, never)
+
+
+@pytest.mark.parametrize("argument", ["a.txt", "file:", "file:/", "device:a", ":a"])
+async def test_odd_files_are_named_by_kind_and_path(tmp_path, argument):
+    """Any other argument is malformed, and the message says what is allowed."""
+    with pytest.raises(MalformedPayloadError, match="with file, fifo, socket, link, locked as kinds"):
+        await House(tmp_path).result(function="write-odd-files", argument=argument)

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from stagecall.engines.errors import ResourceNotFoundError, SandboxAbortedError
+from stagecall.engines.process import files
 from stagecall.engines.process.config import ContainmentKind
 from stagecall.engines.script import SCRIPT_SCHEMA, provider
 from stagecall.lifecycle.errors import (
@@ -162,6 +163,48 @@ async def test_a_failing_upload_is_not_silent(script):
 
     with pytest.raises(NonFatalInternalError, match="the store is down"):
         await run.result()
+
+
+async def test_every_failing_upload_is_told(script):
+    """One upload that fails keeps none of the others from being tried, and none is lost."""
+    run = await script(
+        "mkdir artifacts; touch artifacts/a artifacts/b artifacts/c; until [ -e go ]; do sleep 0.01; done"
+    )
+
+    async def fail(artifact):
+        if artifact.name != "public/b":
+            raise NonFatalInternalError(f"no {artifact.name}")
+
+    run.owner.storing = fail
+    (run.folder / "go").touch()
+
+    with pytest.raises(ExceptionGroup, match="2 artifacts are not stored"):
+        await run.result()
+    assert list(run.owner.artifacts) == ["public/b"]
+    assert sorted(run.lines()) == [
+        "[stagecall:error] artifact public/a is not stored: no public/a",
+        "[stagecall:error] artifact public/c is not stored: no public/c",
+    ]
+
+
+async def test_what_cannot_be_read_is_an_error_artifact(script, monkeypatch):
+    """A task that leaves what nobody can read has failed, and says what; the rest is uploaded."""
+    monkeypatch.setattr(files, "MAX_DEPTH", 2)
+    run = await script(
+        "mkdir -p artifacts/deep/er artifacts/fine; touch artifacts/deep/er/x artifacts/fine/y"
+    )
+
+    result = await run.result()
+
+    message = "artifacts/deep/er is not entered: deeper than 2 folders"
+    assert not result.success
+    assert {
+        name: (one.storage, one.reason, one.message) for name, (one, _) in run.owner.artifacts.items()
+    } == {
+        "public/fine/y": ("object", None, None),
+        "public/deep/er": ("error", "invalid-resource-on-worker", message),
+    }
+    assert run.lines() == [f"[stagecall:error] artifact public/deep/er: {message}"]
 
 
 async def test_an_abort_interrupts_uploads(script):

@@ -1,12 +1,15 @@
 """The plugin `artifacts` keeps what a task leaves behind, and says so where it cannot."""
 
 import asyncio
+import gzip
+import hashlib
 import io
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from stagecall.engines.errors import InvalidResourceError, PartlyExtractedError
 from stagecall.lifecycle.errors import (
     ExceptionReason,
     FeatureNotSupportedError,
@@ -374,3 +377,172 @@ async def test_engine_that_raises_what_it_must_not_ends_the_run_only(error, caus
 
     assert seen.resolution.reason is ExceptionReason.INTERNAL_ERROR
     assert cause in str(seen.resolution.cause)
+
+
+async def test_optional_artifact_may_be_missing():
+    """A task need not make what is optional: there is no error artifact, no failure, and the log says so."""
+    seen = await upload(
+        file("gone", "public/gone", optional=True),
+        folder("none", "public/none", optional=True),
+        file("a", "public/a", optional=True),
+        files=["a"],
+    )
+
+    assert seen.resolution == Resolution("completed")
+    assert seen.contents == {"public/a": b"a"}
+    assert sorted(seen.log) == [
+        "[stagecall] artifact public/a: 1 bytes, application/octet-stream",
+        "[stagecall] artifact public/gone: no file 'gone', and it is optional",
+        "[stagecall] artifact public/none: no directory 'none', and it is optional",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error", [InvalidResourceError("odd is a fifo, not a file"), PermissionError(13, "no")]
+)
+async def test_optional_artifact_may_not_be_something_else(error):
+    """What is there and cannot be kept has failed, optional or not: the task did make it."""
+    seen = await upload(file("odd", "public/odd", optional=True), errors={"odd": error})
+
+    assert seen.resolution == Resolution("failed")
+    assert seen.artifacts["public/odd"].reason == "invalid-resource-on-worker"
+
+
+async def test_content_type_may_be_given():
+    """It is stored as the payload says it, for every file of a folder too."""
+    html = 'text/html; charset="utf-8"'
+
+    seen = await upload(
+        file("a.txt", "public/a.txt", contentType=html),
+        folder("d", "public/d", contentType="application/x-custom+json"),
+        files=["a.txt", "d/b.txt"],
+    )
+
+    assert {name: artifact.content_type for name, artifact in seen.artifacts.items()} == {
+        "public/a.txt": html,
+        "public/d/b.txt": "application/x-custom+json",
+    }
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity", None])
+async def test_content_encoding_may_be_given(encoding):
+    """With gzip the content is packed, and size and hash are those of what is stored."""
+    more = {} if encoding is None else {"contentEncoding": encoding}
+
+    seen = await upload(folder("d", "public", **more), files=["d/" + "a" * 200])
+
+    (artifact,) = seen.artifacts.values()
+    stored = seen.contents[artifact.name]
+    packed = encoding == "gzip"
+    assert artifact.content_encoding == ("gzip" if packed else None)
+    assert (gzip.decompress(stored) if packed else stored) == b"d/" + b"a" * 200
+    assert (artifact.bytes, artifact.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
+    assert (artifact.bytes < 100) == packed
+    assert seen.log == [
+        f"[stagecall] artifact {artifact.name}: {len(stored)} bytes, application/octet-stream"
+        + (", gzip" if packed else "")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ({"contentType": "text"}, "contentType"),
+        ({"contentType": ""}, "contentType"),
+        ({"contentType": "text/plain\r\nX-Injected: 1"}, "contentType"),
+        ({"contentType": "text/plain\n"}, "contentType"),
+        ({"contentType": "text/plain; charset"}, "contentType"),
+        ({"contentType": "text/" + "x" * 251}, "contentType"),
+        ({"contentEncoding": "br"}, "contentEncoding"),
+        ({"optional": "yes"}, "optional"),
+    ],
+)
+async def test_entry_that_cannot_be_is_refused(entry, problem):
+    """A content type ends up in a header, so it can be nothing else than one."""
+    seen = await upload(file("a", "public/a", **entry), files=["a"])
+
+    assert seen.resolution.reason is ExceptionReason.MALFORMED_PAYLOAD
+    assert [line.partition(": ")[0] for line in seen.log] == [
+        f"[stagecall:error] payload.artifacts[0].{problem}"
+    ]
+
+
+async def test_every_file_of_a_folder_that_cannot_be_read_becomes_an_error_artifact():
+    """The others are kept, each failure has an artifact of its own that says why, and the task has failed."""
+    kinds = "file:d/a locked:d/b locked:d/sub/c file:d/z fifo:d/f link:d/l"
+    payload = {"function": "write-odd-files", "argument": kinds, "artifacts": [folder("d", "public/d")]}
+
+    seen = await run("mock", await configured(provider), payload=payload)
+
+    assert seen.resolution == Resolution("failed")
+    assert {name: one.message for name, one in seen.artifacts.items()} == {
+        "public/d/a": None,
+        "public/d/z": None,
+        "public/d/b": "d/b cannot be read: Permission denied",
+        "public/d/sub/c": "d/sub/c cannot be read: Permission denied",
+    }
+    assert {one.reason for one in seen.artifacts.values() if one.storage == "error"} == {
+        "invalid-resource-on-worker"
+    }
+    assert sorted(line for line in seen.log if "artifact" not in line) == [
+        "[stagecall] left out, as they are neither files nor folders: d/f, d/l"
+    ]
+    assert sorted(line for line in seen.log if line.startswith("[stagecall:error]")) == [
+        "[stagecall:error] artifact public/d/b: d/b cannot be read: Permission denied",
+        "[stagecall:error] artifact public/d/sub/c: d/sub/c cannot be read: Permission denied",
+    ]
+
+
+async def test_what_cannot_be_read_and_cannot_have_a_name_is_told_by_the_folders():
+    """Nothing is lost because there is no name for its error artifact: the folder's own name tells of it."""
+    failures = {
+        "deep\nline": "line cannot be read",
+        "taken": "taken cannot be read",
+        "fine": "fine cannot be read",
+    }
+
+    seen = await upload(
+        file("other", "public/taken"),
+        folder("d", "public"),
+        files=["other"],
+        errors={"d": PartlyExtractedError("d", failures)},
+    )
+
+    assert {name: (one.storage, one.message) for name, one in seen.artifacts.items()} == {
+        "public/taken": ("object", None),
+        "public/fine": ("error", "fine cannot be read"),
+        "public": ("error", "line cannot be read; taken cannot be read"),
+    }
+    assert seen.resolution == Resolution("failed")
+
+
+async def test_store_that_is_down_is_told_in_bounds():
+    """Every failure is in the log, and the first hundred are the run's cause: a million would be no help."""
+    names = [f"d/{number}" for number in range(120)]
+    store = CountingStore(refused={f"public/{number}" for number in range(120)})
+
+    seen = await upload(folder("d", "public"), files=names, store=store)
+
+    assert len([line for line in seen.log if "is not stored" in line and "artifact public/" in line]) == 120
+    assert "120 artifacts are not stored (100 sub-exceptions)" in str(seen.resolution.cause)
+
+
+async def test_many_folders_hold_few_files_open():
+    """However many folders are listed, five are worked on at once."""
+    open_folders, most = 0, 0
+
+    class Slow(StubResultSet):
+        async def extract_folder(self, path, handler):
+            nonlocal open_folders, most
+            open_folders += 1
+            most = max(most, open_folders)
+            await asyncio.sleep(0)
+            open_folders -= 1
+
+    plugin = await configured(provider)
+    listed = [folder(f"d{number}", f"public/{number}") for number in range(40)]
+
+    seen = await run(StubEngine(Slow()), plugin, payload={"artifacts": listed})
+
+    assert seen.resolution == Resolution("completed")
+    assert most == 5

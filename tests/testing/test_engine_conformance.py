@@ -116,6 +116,7 @@ async def test_recipe_that_breaks_the_schema_is_told():
         lambda kit: kit.silent(),
         lambda kit: kit.lasts(),
         lambda kit: kit.writes_files(["a"]),
+        lambda kit: kit.writes_odd_files({"a": "fifo"}),
         lambda kit: kit.prints_variable("A"),
         lambda kit: kit.fetches("http://proxy/"),
         lambda kit: kit.writes_volume("a", "text"),

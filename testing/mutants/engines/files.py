@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
 import subprocess
@@ -10,7 +11,12 @@ import tarfile
 from typing import Any, BinaryIO
 
 from ....engines.base import FileHandler
-from ....engines.errors import HandlerInterruptError, ResourceNotFoundError
+from ....engines.errors import (
+    HandlerInterruptError,
+    InvalidResourceError,
+    PartlyExtractedError,
+    ResourceNotFoundError,
+)
 from .layers import ResultLayer
 from .left import LEFT
 
@@ -63,6 +69,8 @@ class TakesAMissingFolderForEmpty(ResultLayer):
     async def extract_folder(self, path: str, handler: FileHandler) -> None:
         try:
             await self.inner.extract_folder(path, handler)
+        except InvalidResourceError:
+            raise
         except ResourceNotFoundError:
             return
 
@@ -140,6 +148,64 @@ class RaisesTheHandlersError(ResultLayer):
             await self.inner.extract_folder(path, handler)
         except HandlerInterruptError as error:
             raise (error.__cause__ or error) from None
+
+
+class OpensAFifo(ResultLayer):
+    """Takes a fifo for an empty file where it is asked for one."""
+
+    async def extract_file(self, path: str) -> Any:
+        try:
+            return await self.inner.extract_file(path)
+        except InvalidResourceError:
+            return io.BytesIO()
+
+
+class HandsOverFifos(ResultLayer):
+    """Takes a fifo for an empty file where it meets one."""
+
+    async def extract_folder(self, path: str, handler: FileHandler) -> None:
+        await self.inner.extract_folder(path, handler)
+        try:
+            await self.inner.extract_file(f"{path}/fifo")
+        except InvalidResourceError:
+            await handler("fifo", io.BytesIO())
+        except ResourceNotFoundError:
+            return
+
+
+class LeavesOutInSilence(ResultLayer):
+    """Does not say what it left out."""
+
+    async def extract_folder(self, path: str, handler: FileHandler) -> None:
+        self.inner._context = None
+        await self.inner.extract_folder(path, handler)
+
+
+class StopsAtTheUnreadable(ResultLayer):
+    """Hands over what comes before the file that cannot be read, and nothing after it."""
+
+    async def extract_folder(self, path: str, handler: FileHandler) -> None:
+        held: list[tuple[str, bytes]] = []
+
+        async def hold(name: str, file: BinaryIO) -> None:
+            held.append((name, file.read()))
+
+        try:
+            await self.inner.extract_folder(path, hold)
+        except PartlyExtractedError as error:
+            for name, content in held:
+                if name < min(error.failures):
+                    await handler(name, io.BytesIO(content))
+            raise
+        await self.inner.extract_folder(path, handler)
+
+
+class PassesOverTheUnreadable(ResultLayer):
+    """Says nothing about a file that cannot be read."""
+
+    async def extract_folder(self, path: str, handler: FileHandler) -> None:
+        with contextlib.suppress(PartlyExtractedError):
+            await self.inner.extract_folder(path, handler)
 
 
 class ArchivesTheTopOnly(ResultLayer):
