@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COPIED_BYTES = 16_384
 """The most that is copied through the worker at once for a reader."""
-SENT_BYTES = 262_144
+SENT_BYTES = 524_288
 """What the kernel is asked to send at once: a reader must take that in `patience` seconds."""
 CHUNK_BYTES = 64 * 1_048_576
 """The longest chunk of a response whose length is not known."""
@@ -55,7 +55,11 @@ class Source(Protocol):
 
 
 class GoneError(ConnectionError):
-    """The reader is gone, or the log is: there is nobody to send to, or nothing to send."""
+    """The reader is gone."""
+
+
+class CutShortError(OSError):
+    """The log has not what it had."""
 
 
 @attrs.frozen
@@ -164,17 +168,17 @@ class Outgoing:
         loop = asyncio.get_running_loop()
         sent = await loop.sendfile(self.transport, _Descriptor(file), offset, count, fallback=False)  # type: ignore[arg-type]
         if sent == 0:
-            raise GoneError("the log was cut short by somebody else")
+            raise CutShortError("the log was cut short by somebody else")
         return sent
 
     def read(self, offset: int, count: int) -> bytes:
-        """Return some of the bytes that are there. Raises: GoneError where they are not; OSError."""
+        """Return some of the bytes that are there. Raises: OSError where they are not."""
         try:
             data = self.source.read(offset, count)
         except StagecallError as error:
-            raise GoneError(str(error)) from error
+            raise CutShortError(str(error)) from error
         if not data:
-            raise GoneError("the log was cut short by somebody else")
+            raise CutShortError("the log was cut short by somebody else")
         return data
 
 

@@ -44,7 +44,8 @@ class LogHandler:
     """Serves one log below `root`; a web hook's handler, and a part of a page's.
 
     `new_source` is called for each request, which closes what it returns; it may raise LifecycleError where the log is
-    gone. A reader who takes nothing for `patience` seconds is dropped, and `dropped` is called with the reason.
+    gone. A reader who takes nothing for `patience` seconds is dropped; `dropped` is told why, as the end of a
+    sentence that begins with "a reader".
     """
 
     new_source: Callable[[], Source]
@@ -126,17 +127,15 @@ class LogHandler:
             await send(Outgoing(request, writer, source, chunked, self.patience))
             async with asyncio.timeout(self.patience):
                 await response.write_eof()
+        except ConnectionError:
+            _cut(request)  # the reader left
         except TimeoutError:
-            self._drop(request, f"a reader took nothing for {self.patience:g} s")
+            _cut(request)
+            self.dropped(f"took nothing for {self.patience:g} s")
         except OSError as error:
-            self._drop(request, f"a reader is gone: {error}")
+            _cut(request)
+            self.dropped(f"could not be served: {error}")
         return response
-
-    def _drop(self, request: web.Request, reason: str) -> None:
-        """Close the connection at once, so that nobody takes what was sent for all there is."""
-        if request.transport is not None:
-            request.transport.abort()
-        self.dropped(reason)
 
 
 async def _send_events(outgoing: Outgoing, source: Source, events: TextEvents) -> None:
@@ -151,6 +150,12 @@ async def _send_events(outgoing: Outgoing, source: Source, events: TextEvents) -
             return
         elif not await outgoing.grown(events.offset):
             await outgoing.write(STILL_HERE)
+
+
+def _cut(request: web.Request) -> None:
+    """Close the connection at once, so that nobody takes what was sent for all there is."""
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _refusal(status: int, text: str, **headers: str) -> web.Response:

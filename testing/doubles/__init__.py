@@ -6,6 +6,7 @@
 | have an engine whose calls do as told | `ScriptedEngine` |
 | have a plugin whose hooks do as told, or that remembers them | `ScriptedPlugin`, `HookRecorder` |
 | see what a run told the worker or stored | `RecordingEnvironment`, `RecordingMonitor`, `RecordingStore` |
+| have web hooks without a server | `RecordingWebHooks` |
 | read a trace | `path`, `hooks`, `outcomes`, `errors`, `assert_sound` |
 
 A fixture for pytest is five lines::
@@ -19,7 +20,7 @@ A fixture for pytest is five lines::
 from .engine import CALLS, Deed, ScriptedEngine
 from .plugins import HookRecorder, ScriptedPlugin, task_plugin_class
 from .runs import LIMITS, Bench
-from .surroundings import RecordingEnvironment, RecordingMonitor, RecordingStore
+from .surroundings import RecordingEnvironment, RecordingMonitor, RecordingStore, RecordingWebHooks
 from .traces import assert_sound, assert_sound_so_far, errors, hooks, outcomes, path
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "RecordingEnvironment",
     "RecordingMonitor",
     "RecordingStore",
+    "RecordingWebHooks",
     "ScriptedEngine",
     "ScriptedPlugin",
     "assert_sound",

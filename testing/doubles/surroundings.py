@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from ...lifecycle.surroundings import Artifact, WebHooks
+from ...lifecycle.surroundings import Artifact, Handler, WebHooks
 from ...specs.task import TaskInfo
 
 
@@ -62,6 +62,41 @@ class RecordingStore:
     async def put(self, task: TaskInfo, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         self.artifacts.append(artifact)
         return artifact
+
+
+@attrs.frozen(eq=False)
+class RecordingWebHook:
+    """An address at which `attached` of the hooks has a handler, until it is detached."""
+
+    url: str
+    _hooks: RecordingWebHooks
+
+    async def detach(self, grace: float = 0.0) -> None:
+        self._hooks.attached.pop(self.url, None)
+
+
+@attrs.define(eq=False)
+class RecordingWebHooks:
+    """Gives handlers addresses, and serves none: `attached` maps the addresses of now to their handlers.
+
+    >>> import asyncio
+    >>> hooks = RecordingWebHooks()
+    >>> hook = asyncio.run(hooks.attach(print))
+    >>> hooks.attached
+    {'https://hooks.invalid/1/': <built-in function print>}
+    >>> asyncio.run(hook.detach())
+    >>> hooks.attached
+    {}
+    """
+
+    attached: dict[str, Handler] = attrs.field(factory=dict)
+    _made: int = 0
+
+    async def attach(self, handler: Handler) -> RecordingWebHook:
+        self._made += 1
+        url = f"https://hooks.invalid/{self._made}/"
+        self.attached[url] = handler
+        return RecordingWebHook(url, self)
 
 
 @attrs.define(eq=False)

@@ -35,7 +35,7 @@ class DisposalChecks(PluginKit):
             await PluginManager.of([stand.plugin]).dispose()
 
     async def test_leaves_nothing_behind(self, plugin_factory: PluginFactory) -> None:
-        """After dispose of run and plugin there is no task, thread, open file or path that was not there before."""
+        """After dispose of run and plugin no task, thread, open file, path or web hook is there that was not before."""
         async with self.stand(plugin_factory) as warm_up:
             await warm_up.run(self.payloads[0])
         async with self.stand(plugin_factory) as stand:
@@ -48,6 +48,7 @@ class DisposalChecks(PluginKit):
 
             await stand.environment.close()
             left = [str(leak) for leak in await before.settle(SETTLE_SECONDS)]
+            left += [f"a web hook, {url}" for url in stand.webhooks.attached]
             assert not left, f"after dispose there is still {', '.join(left)}"
 
 

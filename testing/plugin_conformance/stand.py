@@ -24,7 +24,7 @@ from ...worker.environment import LocalEnvironment
 from ...worker.runtime import Runtime
 from ...worker.stores import MemoryStore
 from ...worker.task_run import TaskRun, owner_of
-from ..doubles.surroundings import RecordingMonitor
+from ..doubles.surroundings import RecordingMonitor, RecordingWebHooks
 from .engines import KitEngine
 
 Subject: TypeAlias = Plugin | tuple[PluginProvider, Mapping[str, Any]]
@@ -70,7 +70,7 @@ class View:
 
 @attrs.define(eq=False)
 class Stand:
-    """A plugin under test, with an environment, a store and a monitor of its own; use it in `async with`."""
+    """A plugin under test, with an environment, a store, a monitor and web hooks of its own; use it in `async with`."""
 
     plugin_factory: PluginFactory
     task: Mapping[str, Any]
@@ -78,6 +78,7 @@ class Stand:
     folder: Path = attrs.field(init=False)
     store: MemoryStore = attrs.field(factory=MemoryStore)
     monitor: RecordingMonitor = attrs.field(factory=RecordingMonitor)
+    webhooks: RecordingWebHooks = attrs.field(factory=RecordingWebHooks)
     environment: LocalEnvironment = attrs.field(init=False)
     plugin: Plugin = attrs.field(init=False)
     runs: list[TaskRun] = attrs.field(factory=list)
@@ -89,7 +90,7 @@ class Stand:
             self.folder = Path(left.enter_context(tempfile.TemporaryDirectory(prefix="stagecall-kit-")))
             left.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
             tempfile.tempdir = str(self.folder)
-            environment = LocalEnvironment(self.store, self.monitor, self.folder)
+            environment = LocalEnvironment(self.store, self.monitor, self.folder, webhooks=self.webhooks)
             self.environment = await left.enter_async_context(environment)
             left.push_async_callback(self.dispose)
             self.plugin = await self.make()

@@ -33,7 +33,8 @@ TEXT_HEADERS = {
 
 
 class GrowingLog:
-    """A log as the handler sees it: `write` makes it grow, `end` ends it; `opened` counts who reads it."""
+    """A log as the handler sees it: `write` makes it grow, `end` ends it; `opened` counts who reads it,
+    `closed` is set when one has ended."""
 
     def __init__(self, path, text=b"", ended=False):
         self.path = path
@@ -42,6 +43,7 @@ class GrowingLog:
         self.ended = False
         self.opened = 0
         self.changed = asyncio.Event()
+        self.closed = asyncio.Event()
         self.waiting = 0
         self.write(text)
         if ended:
@@ -103,6 +105,7 @@ class Reading:
 
     def close(self):
         self.log.opened -= 1
+        self.log.closed.set()
 
 
 @asynccontextmanager

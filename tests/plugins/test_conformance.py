@@ -7,6 +7,7 @@ import pytest
 from stagecall.plugins.artifacts import provider as artifacts
 from stagecall.plugins.chainoftrust import provider as chainoftrust
 from stagecall.plugins.env import provider as env
+from stagecall.plugins.livelog import provider as livelog
 from stagecall.plugins.logprefix import provider as logprefix
 from stagecall.plugins.maxruntime import provider as maxruntime
 from stagecall.plugins.success import provider as success
@@ -42,6 +43,14 @@ class TestEnv(PluginConformance):
     @pytest.fixture
     def plugin_factory(self):
         return lambda: (env, {"extra": {"C": "3"}})
+
+
+class TestLiveLog(PluginConformance):
+    """`livelog` serves the log, and stores it."""
+
+    @pytest.fixture
+    def plugin_factory(self):
+        return lambda: (livelog, {"drain": 1})
 
 
 class TestLogPrefix(PluginConformance):

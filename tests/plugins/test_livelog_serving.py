@@ -399,12 +399,11 @@ async def test_reader_who_left_is_noticed_although_nothing_is_written(new_log, m
     """Nothing is kept for a reader who closed the connection to a silent log."""
     monkeypatch.setattr(sending, "LOOK_SECONDS", 0.01)
     log = new_log(b"text\n")
-    dropped = asyncio.Event()
 
-    async with served(log, dropped=lambda reason: dropped.set()) as session:
+    async with served(log) as session:
         response = await session.get(path)
         response.close()
-        await asyncio.wait_for(dropped.wait(), BOUND)
+        await asyncio.wait_for(log.closed.wait(), BOUND)
 
     assert (log.opened, log.waiting) == (0, 0)
 
@@ -423,7 +422,7 @@ async def test_reader_who_takes_nothing_is_dropped(new_log, tmp_path, path, tls)
         reason = await asyncio.wait_for(reasons.get(), BOUND)
         writer.transport.abort()
 
-    assert reason == "a reader took nothing for 0.2 s"
+    assert reason == "took nothing for 0.2 s"
     assert log.opened == 0
 
 
@@ -452,10 +451,13 @@ async def test_log_that_is_cut_short_breaks_the_answer(new_log):
     """A reader must not take a part for the whole."""
     log = new_log(BIG, ended=True)
     log.size += 1000
+    reasons: list[str] = []
 
-    async with served(log) as session, session.get("/") as response:
+    async with served(log, dropped=reasons.append) as session, session.get("/") as response:
         with pytest.raises(ClientPayloadError):
             await response.read()
+
+    assert reasons == ["could not be served: the log was cut short by somebody else"]
 
 
 async def test_writer_waits_for_no_reader(new_log):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from stagecall.lifecycle.errors import ExceptionReason, NonFatalInternalError
-from stagecall.plugins import tasklog
+from stagecall.plugins import packing
 from stagecall.plugins.base import Plugin, TaskPlugin
 from stagecall.plugins.tasklog import ARTIFACT, provider
 from stagecall.worker.stores import MemoryStore
@@ -88,7 +88,7 @@ async def test_same_log_gives_the_same_bytes(text):
 
 async def test_log_is_packed_in_pieces(monkeypatch):
     """What is longer than one piece goes through a file, whole."""
-    monkeypatch.setattr(tasklog, "CHUNK_BYTES", 7)
+    monkeypatch.setattr(packing, "CHUNK_BYTES", 7)
     text = bytes(range(256))
 
     seen = await run(StubEngine(), Talker(text), await configured(provider))
@@ -153,7 +153,7 @@ async def test_full_disk_is_not_a_defect(monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tasklog, "_pack", full)
+    monkeypatch.setattr(packing, "_pack", full)
 
     seen = await run(StubEngine(), await configured(provider))
 

@@ -24,6 +24,7 @@ from .disposal import (
     LeavesATask,
     LeavesAThread,
     clean_up,
+    leaves_a_web_hook,
 )
 from .stages import (
     ClosesTheLog,
@@ -68,5 +69,6 @@ MUTANTS = (
     Mutant(LeavesAFile, "test_leaves_nothing_behind"),
     Mutant(LeavesAProcess, "test_leaves_nothing_behind"),
     Mutant(LeavesAFolder, "test_leaves_nothing_behind"),
+    Mutant(leaves_a_web_hook, "test_leaves_nothing_behind"),
 )
 """Each mutant with the one check that must reject it."""

@@ -7,11 +7,14 @@ import os
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping
+from typing import Any
 
 from ....engines.base import Sandbox
 from ....lifecycle.context import TaskContext
 from ....lifecycle.errors import ExceptionReason
-from ....plugins.base import Plugin, TaskPlugin, TaskPluginOptions
+from ....lifecycle.surroundings import WebHooks
+from ....plugins.base import Plugin, PluginOptions, PluginProvider, TaskPlugin, TaskPluginOptions
 
 
 class _Summarizing(TaskPlugin):
@@ -131,3 +134,26 @@ class LeavesAFolder(Plugin):
 
     async def new_task_plugin(self, options: TaskPluginOptions) -> TaskPlugin:
         return _LeakingFolder(options.context)
+
+
+class _LeakingHook(Plugin):
+    def __init__(self, webhooks: WebHooks) -> None:
+        self._webhooks = webhooks
+
+    async def new_task_plugin(self, options: TaskPluginOptions) -> None:
+        await self._webhooks.attach(_nothing)
+
+
+async def _nothing(request: Any) -> Any:
+    raise NotImplementedError
+
+
+class _LeakingHookProvider(PluginProvider):
+    def new_plugin(self, options: PluginOptions) -> Plugin:
+        assert options.environment.webhooks is not None
+        return _LeakingHook(options.environment.webhooks)
+
+
+def leaves_a_web_hook() -> tuple[PluginProvider, Mapping[str, Any]]:
+    """Attaches a web hook for each run, and detaches none."""
+    return _LeakingHookProvider(), {}
