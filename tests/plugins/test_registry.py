@@ -31,6 +31,7 @@ def test_built_in_ones_come_through_entry_points():
         "artifacts",
         "chainoftrust",
         "env",
+        "livelog",
         "logprefix",
         "maxruntime",
         "success",
