@@ -22,8 +22,9 @@ Storage = Literal["object", "error", "redirect", "link"]
 class Artifact:
     """One artifact as it was stored.
 
-    `storage` says which of `path` (object, where the store has one), `url` (redirect), `target` (link) or
-    `reason` (error) is set. `bytes` and `sha256` describe the content as stored, None where there is none.
+    `storage` says which of `path` or `url` (object: the file, or the address where it is none), `url` (redirect),
+    `target` (link) or `reason` (error) is set. `bytes` and `sha256` describe the content as stored, None where there
+    is none.
     """
 
     name: str

@@ -5,7 +5,8 @@ Each module stands alone and is imported by its name; this one imports none of t
 | to | use |
 |---|---|
 | put a plugin or an engine through all that its interface promises | `plugin_conformance`, `engine_conformance` |
-| see that each check of these kits can fail | `mutants`: plugins and engines broken on purpose |
+| put a store of artifacts through what it promises | `store_conformance` |
+| see that each check of these kits can fail | `mutants`: plugins, engines and stores broken on purpose |
 | write a kit of checks yourself | `conformance` |
 | write single tests: runs, and stand-ins for what surrounds them | `doubles` |
 | say what goes wrong in a run, and play it | `chaos` |

@@ -31,6 +31,7 @@ pytest.register_assert_rewrite(
     "stagecall.testing.conformance",
     "stagecall.testing.engine_conformance",
     "stagecall.testing.plugin_conformance",
+    "stagecall.testing.store_conformance",
 )
 
 

@@ -1,4 +1,4 @@
-"""Plugins and engines that are broken on purpose, each in one way, and the check of the kit that must find it out.
+"""Plugins, engines and stores broken on purpose, each in one way, and the check of the kit that must find it out.
 
 They show that no check of a kit passes whatever it is given, and what each is there for.
 """

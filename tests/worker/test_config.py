@@ -11,6 +11,7 @@ from stagecall.specs.schema_export import json_schema
 from stagecall.worker.cli.config import Available, WorkerConfig, read_config
 from stagecall.worker.cli.exits import Problem
 from stagecall.worker.runtime import DEFAULT_PLUGINS
+from stagecall.worker.stores.configuration import ArtifactOptions
 
 TEXT: dict[str, Any] = {"type": "string"}
 AVAILABLE = Available(
@@ -65,6 +66,39 @@ def test_everything():
         worker_id="b1",
         temporary_folder=Path("/var/scratch"),
     )
+
+
+def test_artifacts_go_where_the_file_says():
+    """The section is what `open_store` takes; without it they go to the output folder."""
+    yaml = """
+        worker:
+          artifacts:
+            url: s3://bucket/prefix
+            publicUrl: https://cdn.example.com/
+            options: {region: eu-west-1, allow_http: true}
+    """
+
+    assert read("").artifacts is None
+    assert read(yaml).artifacts == ArtifactOptions(
+        "s3://bucket/prefix", "https://cdn.example.com/", {"region": "eu-west-1", "allow_http": True}
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "violation"),
+    [
+        ("{}", "url: is missing; it must be a string"),
+        ("{url: 1}", "url: must be a string, not a number; put it in quotes"),
+        ("{url: memory://, option: {}}", 'option: unknown property; did you mean "options"?'),
+        (
+            "{url: memory://, options: {a: [1]}}",
+            "options.a: must be a string or an integer or true or false, not a list",
+        ),
+    ],
+)
+def test_where_artifacts_go_must_be_well_formed(section, violation):
+    """What is wrong is told with its path, before anything runs."""
+    assert problems(f"worker: {{artifacts: {section}}}") == (f"worker.yml: worker.artifacts.{violation}",)
 
 
 def test_plugins_keep_the_order_of_the_file():

@@ -106,6 +106,7 @@ def test_whole_summary():
     ("storage", "place"),
     [
         ("object", {"path": "out/a"}),
+        ("object", {"url": "s3://bucket/a"}),
         ("error", {"reason": "file-missing-on-worker"}),
         ("redirect", {"url": "http://example.com/"}),
         ("link", {"target": "public/b"}),

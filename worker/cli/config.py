@@ -25,6 +25,7 @@ from ...lifecycle.limits import Limits
 from ...specs.durations import parse_duration
 from ...specs.schemas import MergedSchema, Rules, Schema, Violation, did_you_mean
 from ..runtime import DEFAULT_PLUGINS
+from ..stores.configuration import ARTIFACTS, ArtifactOptions, structure_artifacts
 from ..webhooks.configuration import WEBHOOKS, structure_webhooks
 from ..webhooks.options import WebHookOptions
 from .exits import Problem
@@ -38,7 +39,7 @@ _ROOT = "config"
 class WorkerConfig:
     """What a worker runs with; `plugins` are those enabled, in order, each with its configuration.
 
-    Without `webhooks` no web hooks are served.
+    Without `webhooks` no web hooks are served; without `artifacts` they go to each task's output folder.
     """
 
     engine: str = DEFAULT_ENGINE
@@ -51,6 +52,7 @@ class WorkerConfig:
     temporary_folder: Path | None = None
     journal: str | bool = True
     webhooks: WebHookOptions | None = None
+    artifacts: ArtifactOptions | None = None
 
 
 @attrs.frozen
@@ -150,6 +152,7 @@ def _structured(document: Mapping[str, Any], engine: str, name: str) -> WorkerCo
         temporary_folder=None if folder is None else Path(folder),
         journal=worker.get("journal", True),
         webhooks=_webhooks(worker.get("webhooks"), name),
+        artifacts=structure_artifacts(worker["artifacts"]) if "artifacts" in worker else None,
     )
 
 
@@ -246,6 +249,9 @@ _WORKER: Schema = {
         "minlength": 1,
         "meta": {"description": "Where the folders of runs are created; the system's default if absent."},
     },
+    "artifacts": _section(
+        "Where artifacts go; into the output folder of each task where this section is not.", ARTIFACTS
+    ),
     "webhooks": _section(
         "The server that gives live logs and pages an address; served where this section is.", WEBHOOKS
     ),

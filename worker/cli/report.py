@@ -128,8 +128,9 @@ def _bar(start: float, seconds: float, total: float, mark: str) -> str:
 def _places(report: Report) -> Iterator[Text]:
     """Yield where everything lies, each with its size."""
     for artifact in report.summary["artifacts"]:
-        if "path" in artifact:
-            yield _place(artifact["bytes"], str(artifact["path"]))
+        if artifact["storage"] == "object":
+            place = artifact.get("path") or artifact.get("url") or artifact["name"]
+            yield _place(artifact["bytes"], str(place))
         else:
             yield _absent(artifact)
     trace = report.folder / "run.json"

@@ -37,8 +37,8 @@ async def run_batch(
 ) -> Exit:
     """Run the tasks, with a journal if one is named, and return the worst of their exit codes.
 
-    Raises: ConfigurationError for an engine or plugin that cannot be created; Problem for a journal that cannot be
-    opened; JournalError for one that failed.
+    Raises: ConfigurationError for an engine, plugin or store that cannot be created; Problem for a journal that cannot
+    be opened; JournalError for one that failed.
     """
     board = Board(total=len(jobs), unicode=streams.unicode)
     screen = Screen(streams.log, streams.notes, streams.results, board.lines if streams.live else None)
@@ -47,7 +47,8 @@ async def run_batch(
         screen.start()
         try:
             with logs.redirected(screen.note):
-                await _run_with(config, batch, artifact_store(jobs), journal)
+                store = artifact_store(jobs) if config.artifacts is None else config.artifacts.open()
+                await _run_with(config, batch, store, journal)
         finally:
             await screen.close()
     return worst(batch.exits)

@@ -95,14 +95,19 @@ _PLACES = {"object": "path", "error": "reason", "redirect": "url", "link": "targ
 """Where an artifact's content is to be found, or why it is not, by its storage."""
 
 
+def _place(artifact: Event) -> str:
+    """Return what tells where an artifact is: an object that is no file has an address."""
+    place = _PLACES.get(artifact.get("storage"), "path")
+    return "url" if place == "path" and artifact.get("path") is None and artifact.get("url") else place
+
+
 def _artifacts(trace: Trace) -> Iterable[dict[str, Any]]:
     latest: dict[str, dict[str, Any]] = {}
     for event in trace.of(Kind.ARTIFACT):
-        storage = event.get("storage")
-        place = _PLACES.get(storage, "path")
+        place = _place(event)
         latest[event.get("name")] = {
             "name": event.get("name"),
-            "storage": storage,
+            "storage": event.get("storage"),
             "contentType": event.get("content_type"),
             place: event.get(place),
             "bytes": event.get("bytes"),
