@@ -84,9 +84,20 @@ class TaskContext:
         self._write("[stagecall:error] ", text)
 
     def _write(self, prefix: str, text: str) -> None:
+        text = self._owner.log.masked(text)  # before it is cut into lines, as a secret may have several
         lines = "".join(f"{prefix}{line}\n" for line in text.splitlines() or [""])
-        if not self._owner.log.write(lines.encode("utf-8", "backslashreplace")):
+        if not self._owner.log.tell(lines.encode("utf-8", "backslashreplace")):
             self._owner.late_message(text)
+
+    def mask(self, secret: str | bytes) -> None:
+        """Have a secret replaced by `[masked]` in whatever gets into the task log from now on.
+
+        Also where it arrives in pieces, and each line of it that has 4 bytes or more. White space around it does not
+        count. From `new_task_plugin` and `build_sandbox` on it is masked in all that the task writes.
+
+        Raises: ValueError, which does not tell the secret, if it has less than 4 bytes or more than 65,536.
+        """
+        self._owner.log.mask(secret)
 
     def write_log(self, data: bytes) -> bool:
         """Append the sandbox's own output as it is; return False once the log is closed. For engines.

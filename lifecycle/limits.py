@@ -1,4 +1,4 @@
-"""How long everything may take: the bounds of one run."""
+"""How long everything may take, and how long the log may grow: the bounds of one run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ def _positive(_: Any, attribute: attrs.Attribute[float], value: float) -> None:
         raise ValueError(f"{attribute.name} must be 0 or more seconds, not {value!r}")
 
 
+def _a_size(_: Any, attribute: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(f"{attribute.name} must be 0 or more bytes, or None for any number, not {value!r}")
+
+
 @attrs.frozen
 class Limits:
-    """Bounds in seconds; the defaults are the design's.
+    """Bounds in seconds, but for that of the log; the defaults are the design's.
 
     >>> Limits(hook_timeout=60).cancel_grace
     5.0
@@ -34,3 +39,9 @@ class Limits:
     """The longest that reporting the resolution may take."""
     journal_budget: float = attrs.field(default=30.0, validator=_positive)
     """The longest that the journal may take to make something durable."""
+    max_log_bytes: int | None = attrs.field(default=10 * 1024**3, validator=_a_size)
+    """The most bytes of what a task writes that its log takes, None for any number.
+
+    By default more than anybody reads, and less than what fills a disk: a task that prints for ever writes a
+    gigabyte each second, and the disk is that of all the other tasks too.
+    """

@@ -130,7 +130,10 @@ class Monitor(Protocol):
 
 
 class Environment(Protocol):
-    """What all runs of one worker share."""
+    """What all runs of one worker share.
+
+    One that has `secrets` too, a sequence of bytes, keeps them out of the task logs.
+    """
 
     @property
     def monitor(self) -> Monitor:

@@ -1,7 +1,8 @@
 """The plugin `env`: environment variables of the task, from the run, the operator and the task's author.
 
 They are one mapping before any is set, since a sandbox builder refuses to set a variable twice: `TASK_ID` and
-`RUN_ID`, then `extra` of the configuration, then `env` of the payload; the last one wins.
+`RUN_ID`, then `extra` of the configuration, then `env` of the payload; the last one wins. The values of those that the
+operator calls secret are kept out of the task log.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from ..lifecycle.errors import (
     MalformedPayloadError,
     NonFatalInternalError,
 )
+from ..lifecycle.log.masks import check_secret
 from .base import Plugin, PluginOptions, PluginProvider, TaskPlugin, TaskPluginOptions
 
 if TYPE_CHECKING:
     from ..engines.base import SandboxBuilder, Schema
+    from ..lifecycle.context import TaskContext
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -63,10 +66,12 @@ class EnvPlugin(Plugin):
     """Sets environment variables of the task.
 
     They are `TASK_ID` and `RUN_ID`, `extra` of the configuration, and `env` of the payload; where several set
-    the same variable, the last of these wins.
+    the same variable, the last of these wins. The task log shows `[masked]` for the value of each variable that
+    `secret` of the configuration names.
     """
 
     extra: Mapping[str, str] = attrs.field(factory=dict)
+    secret: tuple[str, ...] = ()
 
     def payload_schema(self) -> Schema:
         """Return the schema of `env`."""
@@ -83,18 +88,34 @@ class EnvPlugin(Plugin):
         }
 
     async def new_task_plugin(self, options: TaskPluginOptions) -> EnvTaskPlugin:
-        """Return the task plugin with the variables of its run."""
+        """Return the task plugin with the variables of its run.
+
+        Raises: MalformedPayloadError for a secret of the payload that is too short or too long to be masked.
+        """
         info = options.task_info
         given = {"TASK_ID": info.task_id, "RUN_ID": str(info.run_id), **self.extra}
-        return EnvTaskPlugin(given, (options.payload or {}).get("env", {}))
+        chosen = (options.payload or {}).get("env", {})
+        for name in self.secret:
+            for value in (given.get(name), chosen.get(name)):
+                if value:
+                    _mask(options.context, name, value)
+        return EnvTaskPlugin(given, chosen)
 
 
 class EnvProvider(PluginProvider):
     """Creates the plugin `env`."""
 
     def config_schema(self) -> Schema:
-        """Return the schema of `extra`."""
+        """Return the schema of `extra` and `secret`."""
         return {
+            "secret": {
+                "type": "list",
+                "schema": {"type": "string", "minlength": 1},
+                "meta": {
+                    "title": "Secret variables",
+                    "description": "Names of variables whose values the task log must not show, whoever sets them.",
+                },
+            },
             "extra": {
                 "type": "dict",
                 "keysrules": {"type": "string"},
@@ -103,7 +124,7 @@ class EnvProvider(PluginProvider):
                     "title": "Extra variables",
                     "description": "Set for every task, unless its payload sets the same variable.",
                 },
-            }
+            },
         }
 
     def new_plugin(self, options: PluginOptions) -> EnvPlugin:
@@ -111,7 +132,20 @@ class EnvProvider(PluginProvider):
         extra: Mapping[str, str] = options.config.get("extra", {})
         if wrong := list(_impossible(extra)):
             raise ConfigurationError(f"plugin env, extra: {'; '.join(wrong)}")
-        return EnvPlugin(dict(extra))
+        secret: tuple[str, ...] = tuple(options.config.get("secret", ()))
+        for name in filter(extra.get, secret):
+            try:
+                check_secret(extra[name])
+            except ValueError as error:
+                raise ConfigurationError(f"plugin env, extra: {name}: {error}") from error
+        return EnvPlugin(dict(extra), secret)
+
+
+def _mask(context: TaskContext, name: str, value: str) -> None:
+    try:
+        context.mask(value)
+    except ValueError as error:
+        raise MalformedPayloadError(f"{_path(name)}: {error}") from error
 
 
 def _path(name: str) -> str:

@@ -62,6 +62,9 @@ class Validator(cerberus.Validator):  # type: ignore[misc]  # cerberus ships no 
     def _check_with_instant(self, field: Any, value: Any) -> None:
         self._check_named("instant", field, value)
 
+    def _check_with_size(self, field: Any, value: Any) -> None:
+        self._check_named("size", field, value)
+
     def _check_with_slug(self, field: Any, value: Any) -> None:
         self._check_named("slug", field, value)
 

@@ -10,6 +10,7 @@ import attrs
 
 from .durations import DURATION_FORM, DURATION_PATTERN, parse_duration
 from .instants import INSTANT_FORM, parse_instant
+from .sizes import MOST_BYTES, SIZE_FORM, SIZE_PATTERN, parse_size
 from .slugs import SLUG_PATTERN, is_slug
 
 
@@ -56,6 +57,12 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
             INSTANT_FORM,
             {"format": "date-time"},
             parse_instant,
+        ),
+        "size": Check(
+            frozenset({"integer", "string"}),
+            f"bytes, or {SIZE_FORM}",
+            {"minimum": 0, "maximum": MOST_BYTES, "pattern": f"^(?:{SIZE_PATTERN})$"},
+            parse_size,
         ),
         "slug": Check(
             frozenset({"string"}),

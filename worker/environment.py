@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,8 @@ class LocalEnvironment:
     """The surroundings of runs in this process; `close` it after the last run, or use it in `async with`.
 
     Temporary folders lie in one folder of its own, made on first use below `root`, by default the system's.
-    Nobody else may look into them. With a `journal` recovery removes that folder if this process is killed.
+    Nobody else may look into them. With a `journal` recovery removes that folder if this process is killed. No task log
+    shows one of the `secrets`.
 
     >>> import asyncio
     >>> async def main():
@@ -46,10 +48,12 @@ class LocalEnvironment:
         worker_id: str | None = None,
         journal: Journal | None = None,
         webhooks: WebHooks | None = None,
+        secrets: Sequence[bytes] = (),
     ) -> None:
         self.store: ArtifactStore = MemoryStore() if store is None else store
         self.monitor: Monitor = LogMonitor() if monitor is None else monitor
         self.webhooks = webhooks
+        self.secrets = tuple(secrets)
         self.worker_group = worker_group
         self.worker_id = worker_id or os.uname().nodename
         self._root = root
@@ -74,7 +78,7 @@ class LocalEnvironment:
         Raises: as `temporary_folder`.
         """
         with self._lock:
-            return self._own_folder() / f"{prefix}{secrets.token_hex(8)}"
+            return self._own_folder() / f"{prefix}{token_hex(8)}"
 
     async def lease(self) -> None:
         """Lease the folder that holds the others, if there is a journal; entering the environment does it.
@@ -85,7 +89,7 @@ class LocalEnvironment:
             self._lease = await self._journal.lease("folder", path=str(self._unguessable_path()))
 
     def _unguessable_path(self) -> Path:
-        return Path(self._root or tempfile.gettempdir()).absolute() / f"stagecall-{secrets.token_hex(8)}"
+        return Path(self._root or tempfile.gettempdir()).absolute() / f"stagecall-{token_hex(8)}"
 
     def _own_folder(self) -> Path:
         """Return the folder that holds the others, made now if it is not there; the caller holds the lock."""

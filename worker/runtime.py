@@ -15,6 +15,7 @@ from ..engines.base import Engine, EngineOptions
 from ..engines.registry import ENGINES
 from ..lifecycle.errors import ConfigurationError, LifecycleError
 from ..lifecycle.limits import Limits
+from ..lifecycle.log import Masks
 from ..lifecycle.recorder import Observer
 from ..lifecycle.resolution import Resolution
 from ..lifecycle.surroundings import Environment
@@ -85,6 +86,8 @@ class Runtime:
         self.strict = strict
         self.journal = journal
         self.non_fatal_errors = 0
+        self._masked: tuple[tuple[bytes, ...], Masks | None] = ((), None)
+        self.new_masks()  # what cannot be masked is said here, not by the first run
         _check_lifecycle(lifecycle, self.actions)
         if journal is not None and not hasattr(environment, "reserve_folder"):
             raise ConfigurationError(
@@ -167,6 +170,19 @@ class Runtime:
         if self.journal is not None:
             journal = self.journal.new_run(info, home=home, reports=report is not None)
         return TaskRun(self, info, observers=tuple(observers), report=report, journal=journal)
+
+    def new_masks(self) -> Masks | None:
+        """Return what the environment wants no log of a new run to show, None if that is nothing.
+
+        Raises: ConfigurationError for a secret that cannot be masked.
+        """
+        secrets = tuple(getattr(self.environment, "secrets", ()))
+        if secrets != self._masked[0]:
+            try:
+                self._masked = secrets, Masks().adding(secrets) if secrets else None
+            except ValueError as error:
+                raise ConfigurationError(f"the secrets of the environment: {error}") from error
+        return self._masked[1]
 
     def hooks_of(self, cls: type[TaskPlugin]) -> tuple[frozenset[str], Mapping[str, Any]]:
         """Return which hooks a class overrides, and the same for the trace; found out once for all runs."""

@@ -75,7 +75,7 @@ class TaskRun(Run):
         self._reporter = report
         self._folder = RunFolder(runtime.environment, info, leased=journal is not None)
         self._artifacts = RunArtifacts(runtime.environment.store, info)
-        self.log = TaskLog(self._new_log_path)
+        self.log = TaskLog(self._new_log_path, runtime.limits.max_log_bytes, runtime.new_masks())
         self.context = TaskContext(self, info)
         self.builder: SandboxBuilder | None = None
         self.sandbox: Sandbox | None = None

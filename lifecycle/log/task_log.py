@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import threading
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import ExceptionReason, LifecycleError, TaskExceptionError
+from ..errors import LifecycleError, TaskExceptionError
 from ..threads import WORK
 from . import pipes
+from .masks import Masks
+from .sink import Sink
 from .view import LogView, pieces
 from .wakeups import Wakeups
 
@@ -27,56 +28,88 @@ INLINE_BYTES = 65_536
 CHUNK_BYTES = 1_048_576
 """The most that is moved at once; a pipe of this size is filled and emptied in one call each."""
 
+Append = Callable[[Sink, bytes], None]
+
 
 class TaskLog:
     """Bytes in order, from the task and about it; `size` counts them.
 
-    Every method but `drain` may be called from any thread; a reader belongs to the loop that it is read on.
+    It takes at most `limit` bytes, and what is said about the task a little beyond; `masks` are the secrets that are
+    known from the beginning. Every method but `drain` may be called from any thread; a reader belongs to the loop that
+    it is read on.
     """
 
     __slots__ = (
         "_backlog",
         "_busy",
         "_disposed",
-        "_file",
         "_lock",
-        "_new_path",
-        "_path",
         "_shared",
+        "_sink",
         "_views",
         "_wakeups",
         "closed",
-        "size",
     )
 
-    def __init__(self, new_path: Callable[[], Path]) -> None:
-        self._new_path = new_path
-        self._path: Path | None = None
-        self._file: int | None = None
+    def __init__(
+        self, new_path: Callable[[], Path], limit: int | None = None, masks: Masks | None = None
+    ) -> None:
+        self._sink = Sink(new_path, limit, masks)
         self._lock = threading.Lock()
         self._busy = False
         self._disposed = False
         self._views = 0
         self._shared: int | None = None
-        self._backlog: list[bytes] | None = None
+        self._backlog: list[tuple[Append, bytes]] | None = None
         self._wakeups: tuple[Wakeups, ...] = ()
-        self.size = 0
         self.closed = False
 
+    @property
+    def size(self) -> int:
+        """The bytes in the log."""
+        return self._sink.size
+
+    def mask(self, *secrets: bytes | str) -> None:
+        """Replace the secrets, and their lines, by `[masked]` in whatever gets into the log from now on.
+
+        Raises: ValueError for one that is too short or too long.
+        """
+        with self._lock:
+            self._sink.masks = (self._sink.masks or Masks()).adding(secrets)
+
+    def masked(self, text: str) -> str:
+        """Return a text as the log would show it."""
+        masks = self._sink.masks
+        if masks is None:
+            return text
+        return masks.applied(text.encode("utf-8", "backslashreplace")).decode("utf-8", "replace")
+
     def write(self, data: bytes) -> bool:
-        """Append `data`; return False if the log is closed.
+        """Append what the task wrote; return False if the log is closed.
+
+        What may be the beginning of a secret is appended once it is known to be none; what is beyond the limit is
+        dropped. Raises: TaskExceptionError when the disk is full.
+        """
+        return self._write(Sink.output, data)
+
+    def tell(self, data: bytes) -> bool:
+        """Append a message about the task, which is complete; return False if the log is closed.
 
         Raises: TaskExceptionError when the disk is full.
         """
+        return self._write(Sink.message, data)
+
+    def _write(self, append: Append, data: bytes) -> bool:
         with self._lock:
             if self.closed:
                 return False
             if self._busy:
                 self._backlog = self._backlog or []
-                self._backlog.append(bytes(memoryview(data)))  # now: the caller may use a buffer again
+                # A copy, now: the caller may use a buffer again.
+                self._backlog.append((append, bytes(memoryview(data))))
                 return True
             try:
-                self._append(data)
+                append(self._sink, data)
             finally:
                 self._wake()
         return True
@@ -124,7 +157,7 @@ class TaskLog:
         Raises: LifecycleError once the log was disposed.
         """
         with self._lock:
-            if self._file is None and self.size > 0:
+            if self._sink.file is None and self.size > 0:
                 raise LifecycleError("the task log was disposed with its run")
             self._views += 1
         return LogView(self)
@@ -140,19 +173,28 @@ class TaskLog:
                 "the task log can be extracted once it is closed, from `finished` or `exception` on"
             )
         with self._lock:
-            if self._file is not None:
-                if not self._busy and os.fstat(self._file).st_size > self.size:
-                    os.ftruncate(self._file, self.size)
-                return os.fdopen(pipes.reopened(self._file, self._path), "rb")
+            if (file := self._sink.file) is not None:
+                if not self._busy and os.fstat(file).st_size > self.size:
+                    os.ftruncate(file, self.size)
+                return os.fdopen(pipes.reopened(file, self._sink.path), "rb")
         if self.size > 0:
             raise LifecycleError("the task log was disposed with its run")
         return open(os.devnull, "rb")
 
     def close(self) -> None:
-        """Refuse writes from now on; readers come to their end."""
+        """Refuse writes from now on; what was held back goes in, and readers come to their end.
+
+        Raises: TaskExceptionError if it was, and the disk is full; the log is closed all the same.
+        """
         with self._lock:
+            if self.closed:
+                return
             self.closed = True
-            self._wake()
+            try:
+                if not self._busy:
+                    self._sink.end_output()
+            finally:
+                self._wake()
 
     def dispose(self) -> None:
         """Let go of the file, once those who read have come to their end; the file itself is its folder's."""
@@ -164,15 +206,15 @@ class TaskLog:
 
     def read(self, offset: int, count: int) -> bytes:
         """Return what the file holds at an offset, for a view that is open."""
-        if self._file is None:
+        if self._sink.file is None:
             raise LifecycleError("the task log was disposed with its run")
-        return os.pread(self._file, count, offset)
+        return os.pread(self._sink.file, count, offset)
 
     def shared_descriptor(self) -> int | None:
         """Return the one descriptor that all views read from, opened for the first of them that asks."""
         with self._lock:
-            if self._shared is None and self._file is not None and self.size > 0:
-                self._shared = pipes.reopened(self._file, self._path)
+            if self._shared is None and self._sink.file is not None and self.size > 0:
+                self._shared = pipes.reopened(self._sink.file, self._sink.path)
             return self._shared
 
     def let_go(self) -> None:
@@ -214,26 +256,9 @@ class TaskLog:
     # How bytes get into the file
 
     def _release(self) -> None:
-        if self._disposed and not self._busy and self._views == 0 and self._file is not None:
-            file, self._file = self._file, None
+        if self._disposed and not self._busy and self._views == 0 and self._sink.file is not None:
+            file, self._sink.file = self._sink.file, None
             os.close(file)
-
-    def _open_file(self) -> int:
-        if self._file is None:
-            path = self._new_path()
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            self._path = path
-        return self._file
-
-    def _append(self, data: bytes) -> None:
-        view = memoryview(data)
-        try:
-            while view:
-                written = os.pwrite(self._open_file(), view, self.size)
-                self.size += written
-                view = view[written:]
-        except OSError as error:
-            raise _unwritable(error) from error
 
     async def _move(self, pipe: int, waiting: int) -> int:
         with self._lock:
@@ -244,9 +269,9 @@ class TaskLog:
             return len(os.read(pipe, INLINE_BYTES))
         try:
             if waiting <= INLINE_BYTES:
-                moved = self._move_now(pipe, waiting)
+                moved = self._sink.move(pipe, waiting)
             else:
-                moved = await pipes.undisturbed(WORK.submit(self._move_now, pipe, CHUNK_BYTES).future)
+                moved = await pipes.undisturbed(WORK.submit(self._sink.move, pipe, CHUNK_BYTES).future)
         except BaseException:
             with contextlib.suppress(OSError, TaskExceptionError):  # the first error counts
                 self._settle()
@@ -254,34 +279,15 @@ class TaskLog:
         self._settle()
         return moved
 
-    def _move_now(self, pipe: int, count: int) -> int:
-        if count == 0:
-            # The end; or a byte that came just now. A file must not be opened before it is known which.
-            data = os.read(pipe, INLINE_BYTES)
-            self._append(data)
-            return len(data)
-        try:
-            moved = pipes.splice(pipe, self._open_file(), count, self.size)
-        except OSError as error:
-            raise _unwritable(error) from error
-        self.size += moved
-        return moved
-
     def _settle(self) -> None:
         with self._lock:
             backlog, self._backlog = self._backlog or [], None
             try:
-                for data in backlog:
-                    self._append(data)
+                for append, data in backlog:
+                    append(self._sink, data)
+                if self.closed:
+                    self._sink.end_output()
             finally:
                 self._busy = False
                 self._release()
                 self._wake()
-
-
-def _unwritable(error: OSError) -> OSError | TaskExceptionError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return TaskExceptionError(
-            ExceptionReason.RESOURCE_UNAVAILABLE, f"the task log cannot grow: {error.strerror}"
-        )
-    return error

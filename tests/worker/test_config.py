@@ -11,6 +11,7 @@ from stagecall.specs.schema_export import json_schema
 from stagecall.worker.cli.config import Available, WorkerConfig, read_config
 from stagecall.worker.cli.exits import Problem
 from stagecall.worker.runtime import DEFAULT_PLUGINS
+from stagecall.worker.secret_sources import SecretSources
 from stagecall.worker.stores.configuration import ArtifactOptions
 
 TEXT: dict[str, Any] = {"type": "string"}
@@ -168,6 +169,29 @@ def test_limits_are_durations(value):
     assert line.startswith("worker.yml: limits.disposeTotal: must be ")
 
 
+@pytest.mark.parametrize(
+    ("value", "size"), [("1000", 1000), ("100 MiB", 100 << 20), ("null", None), ("0", 0)]
+)
+def test_limit_of_the_log_is_a_size(value, size):
+    """A log may be limited in bytes, in a unit, or not at all."""
+    assert read(f"limits: {{maxLogBytes: {value}}}").limits == Limits(max_log_bytes=size)
+
+
+@pytest.mark.parametrize("value", ["1 minute", "-1", "100M", "[]", "true", "1.5"])
+def test_what_is_no_size_is_refused(value):
+    """What is no size says what one looks like."""
+    (line,) = problems(f"limits: {{maxLogBytes: {value}}}")
+
+    assert line.startswith("worker.yml: limits.maxLogBytes: must be ")
+
+
+def test_secrets_are_named_in_the_file_not_written_into_it():
+    """The file says where secrets come from: variables and files, which are read when the worker starts."""
+    config = read("worker: {secrets: {environment: [TOKEN], files: [/etc/key]}}")
+
+    assert config.secrets == SecretSources(("TOKEN",), (Path("/etc/key"),))
+
+
 def test_everything_that_is_wrong_is_said_at_once():
     """A file is not mended one error at a time."""
     lines = problems("plugins: {disabled: [x]}\nworker: {a: 1}\nlimits: {b: 1}")
@@ -203,4 +227,5 @@ def test_schema_can_be_exported():
     assert all("description" in one for one in properties["limits"]["properties"].values())
     assert set(properties["limits"]["properties"]) == {
         "cancelGrace", "abandonGrace", "hookTimeout", "disposeBudget", "disposeTotal", "reportBudget", "journalBudget",
+        "maxLogBytes",
     }  # fmt: skip

@@ -247,7 +247,7 @@ async def test_monitor_that_fails_keeps_no_run_from_its_end(make_run):
 async def test_log_that_takes_nothing_keeps_no_run_from_its_end(make_run, monkeypatch):
     """An error that cannot be written to the task log still goes to the worker and to the trace."""
     run = make_run(ScriptedPlugin("bad", started=raises(ValueError("a defect"))))
-    monkeypatch.setattr(run.log, "_new_path", raises_now(OSError("no folder")), raising=False)
+    monkeypatch.setattr(run.log._sink, "_new_path", raises_now(OSError("no folder")), raising=False)
 
     resolution = await run.wait()
 

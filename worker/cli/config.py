@@ -24,13 +24,18 @@ from ...lifecycle.errors import ConfigurationError
 from ...lifecycle.limits import Limits
 from ...specs.durations import parse_duration
 from ...specs.schemas import MergedSchema, Rules, Schema, Violation, did_you_mean
+from ...specs.sizes import parse_size
 from ..runtime import DEFAULT_PLUGINS
+from ..secret_sources import SECRETS, SecretSources
 from ..stores.configuration import ARTIFACTS, ArtifactOptions, structure_artifacts
 from ..webhooks.configuration import WEBHOOKS, structure_webhooks
 from ..webhooks.options import WebHookOptions
 from .exits import Problem
 
 DEFAULT_ENGINE = "process"
+
+MAX_LOG_BYTES = "maxLogBytes"
+"""The one limit that is a size."""
 
 _ROOT = "config"
 
@@ -53,6 +58,7 @@ class WorkerConfig:
     journal: str | bool = True
     webhooks: WebHookOptions | None = None
     artifacts: ArtifactOptions | None = None
+    secrets: SecretSources = attrs.field(factory=SecretSources)
 
 
 @attrs.frozen
@@ -138,14 +144,11 @@ def _effective(document: Mapping[str, Any], engine: str) -> dict[str, Any]:
 def _structured(document: Mapping[str, Any], engine: str, name: str) -> WorkerConfig:
     worker = document.get("worker", {})
     folder = worker.get("temporaryFolder")
-    limits = {_camel(field.name): field.name for field in attrs.fields(Limits)}
     return WorkerConfig(
         engine=engine,
         engine_config=document["engines"][engine],
         plugins=document["plugins"],
-        limits=Limits(
-            **{limits[name]: parse_duration(value) for name, value in document.get("limits", {}).items()}
-        ),
+        limits=_limits_of(document.get("limits", {})),
         concurrency=worker.get("concurrency", 1),
         worker_group=worker.get("workerGroup"),
         worker_id=worker.get("workerId"),
@@ -153,7 +156,25 @@ def _structured(document: Mapping[str, Any], engine: str, name: str) -> WorkerCo
         journal=worker.get("journal", True),
         webhooks=_webhooks(worker.get("webhooks"), name),
         artifacts=structure_artifacts(worker["artifacts"]) if "artifacts" in worker else None,
+        secrets=_secrets(worker.get("secrets", {})),
     )
+
+
+def _limits_of(section: Mapping[str, Any]) -> Limits:
+    limits: dict[str, Any] = {}
+    for field in attrs.fields(Limits):
+        if (name := _camel(field.name)) in section:
+            read = _parse_size_or_none if name == MAX_LOG_BYTES else parse_duration
+            limits[field.name] = read(section[name])
+    return Limits(**limits)
+
+
+def _parse_size_or_none(value: str | int | None) -> int | None:
+    return None if value is None else parse_size(value)
+
+
+def _secrets(section: Mapping[str, Any]) -> SecretSources:
+    return SecretSources(tuple(section.get("environment", ())), tuple(map(Path, section.get("files", ()))))
 
 
 def _webhooks(section: Mapping[str, Any] | None, name: str) -> WebHookOptions | None:
@@ -190,7 +211,7 @@ def _file_schema(available: Available) -> Schema:
         "plugins": _section(
             "The plugins that are enabled, in order of declaration.", {"disabled": disabled, **plugins}
         ),
-        "limits": _section("How long everything may take.", dict(_limits())),
+        "limits": _section("How long everything may take, and how long a log may grow.", dict(_limits())),
         "worker": _section("The worker itself.", _WORKER),
     }
 
@@ -207,7 +228,10 @@ def _list_of(names: Sequence[str], description: str) -> Rules:
 def _limits() -> Iterator[tuple[str, Rules]]:
     for field in attrs.fields(Limits):
         meta = {"description": _LIMITS[field.name], "default": field.default}
-        yield _camel(field.name), {"type": ["number", "string"], "check_with": "duration", "meta": meta}
+        if (name := _camel(field.name)) == MAX_LOG_BYTES:
+            yield name, {"type": ["integer", "string"], "nullable": True, "check_with": "size", "meta": meta}
+        else:
+            yield name, {"type": ["number", "string"], "check_with": "duration", "meta": meta}
 
 
 _LIMITS = {
@@ -218,6 +242,7 @@ _LIMITS = {
     "dispose_total": "The longest that all steps of dispose may take together.",
     "report_budget": "The longest that reporting the resolution may take.",
     "journal_budget": "The longest that the journal may take to make something durable.",
+    "max_log_bytes": "The most of what a task writes that its log takes; the rest is dropped. Null for no limit.",
 }
 
 _WORKER: Schema = {
@@ -252,6 +277,7 @@ _WORKER: Schema = {
     "artifacts": _section(
         "Where artifacts go; into the output folder of each task where this section is not.", ARTIFACTS
     ),
+    "secrets": _section("Values that no task log shows: [masked] stands there instead.", SECRETS),
     "webhooks": _section(
         "The server that gives live logs and pages an address; served where this section is.", WEBHOOKS
     ),

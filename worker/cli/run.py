@@ -62,7 +62,13 @@ async def _run_with(config: WorkerConfig, batch: Batch, store: ArtifactStore, pa
             _served(config.webhooks, monitor) as hooks,
         ):
             environment = LocalEnvironment(
-                store, monitor, config.temporary_folder, journal=journal, webhooks=hooks, **_identity(config)
+                store,
+                monitor,
+                config.temporary_folder,
+                journal=journal,
+                webhooks=hooks,
+                secrets=config.secrets.read(),
+                **_identity(config),
             )
             async with environment, await _runtime(config, environment, journal) as runtime:
                 await batch.run(runtime)
