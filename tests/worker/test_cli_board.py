@@ -8,6 +8,7 @@ import pytest
 from stagecall.specs.lifecycle import TASK_RUN
 from stagecall.specs.trace import Event, Kind
 from stagecall.worker.cli.board import MAX_LINES, Board, Card
+from stagecall.worker.run_artifacts import Progress, Upload
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,20 @@ def test_one_run_is_one_line(clock):
     lines = [plain(line) for line in board.lines(100, 30)]
 
     assert lines == [" hello  ●●◉○○○○○○  start       10.3s  of 12.3s"]
+
+
+def test_uploads_are_shown_at_the_end_of_the_line(clock):
+    """As long as nothing was uploaded nothing is said; a large upload is shown with how much of it is done."""
+    begun = Card.begin("hello", TASK_RUN, lambda: progress[0])
+    board = Board(total=1, cards=[begun])
+    progress = [Progress()]
+
+    quiet = plain(board.lines(120, 30)[0])
+    progress[0] = Progress(3, 2_000_000, (Upload("public/big.bin", 30_000_000, 400_000_000),))
+    busy = plain(board.lines(120, 30)[0])
+
+    assert quiet.endswith("of 0.0s")
+    assert busy == f"{quiet}  3 artifacts, 32.0 MB; big.bin 30.0 MB of 400.0 MB"
 
 
 def test_an_exception_is_a_mark_of_its_own(clock):

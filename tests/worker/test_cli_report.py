@@ -96,6 +96,24 @@ def test_who_said_that_a_task_failed():
     assert lines[1:3] == [" ✖ failed  hello  2s", "   judged by success, artifacts"]
 
 
+def test_very_many_artifacts_are_counted():
+    """A hundred are listed, those first that there are not; the rest is one line."""
+    artifacts = [
+        {"name": str(number), "storage": "object", "path": f"out/{number}", "bytes": 10}
+        for number in range(150)
+    ]
+    artifacts.append(
+        {"name": "bad", "storage": "error", "reason": "invalid-resource-on-worker", "bytes": None}
+    )
+
+    lines = text(report(artifacts=artifacts))
+
+    places = lines[lines.index("         none  bad: invalid-resource-on-worker") :]
+    assert places[:2] == ["         none  bad: invalid-resource-on-worker", "     10 bytes  out/0"]
+    assert places[99:101] == ["     10 bytes  out/98", "    510 bytes  in 51 more artifacts"]
+    assert "run.json" in places[101]
+
+
 @pytest.mark.parametrize(
     ("artifact", "line"),
     [

@@ -1,6 +1,7 @@
 """`stagecall run` in a terminal: stage line, log, summary, Ctrl-C, and hostile tasks."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -46,6 +47,23 @@ def test_a_run_from_beginning_to_end(here):
     assert any(line.startswith(" ✔ completed  hello  ") for line in shown.screen)
     assert any(line.endswith(" out/artifacts/public/logs/task.log") for line in shown.screen)
     assert not shown.shows("◉")
+
+
+def test_a_large_upload_can_be_watched(here):
+    """While a large artifact is stored the stage line says how much of it is."""
+    file = task(
+        here,
+        "t.json",
+        "truncate -s 300M big",
+        artifacts=[{"type": "file", "path": "big", "name": "public/big"}],
+    )
+
+    with terminal("run", file, "--out", "out", cwd=here, columns=140) as shown:
+        code = shown.wait()
+
+    assert code == 0
+    told = re.findall(r"0 artifacts, [^;]*; big ([0-9.]+) (?:bytes|.B) of 314\.6 MB", shown.output.decode())
+    assert told, shown.screen
 
 
 def test_hostile_output_cannot_harm_the_terminal(here):

@@ -26,6 +26,7 @@ from .screen import Screen
 from .summary import refusals, summarise
 from .tasks import Job
 from .transcript import Transcript
+from .uploads import NOTE_SECONDS, note_uploads
 
 COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[35m", "\x1b[34m", "\x1b[32m")
 """Cyan, yellow, magenta, blue, green: what tells the lines of several tasks apart."""
@@ -108,16 +109,18 @@ class Batch:
 
     async def _run(self, runtime: Runtime, job: Job) -> None:
         run = runtime.new_run(job.definition, run_id=job.definition.run_id or 0, home=job.folder)
-        card = Card.begin(job.label, run.lifecycle)
+        card = Card.begin(job.label, run.lifecycle, lambda: run.progress)
         transcript = self._transcript(job, card)
         run.observe(lambda event: transcript.observe(event, run.context.log_bytes))
         run.observe(card.observe)
         self.running.append(run)
         self.board.cards.append(card)
         follower = asyncio.create_task(transcript.follow(run.context.new_log_reader()))
+        noting = asyncio.create_task(self._note_uploads(run, job))
         try:
             await self._wait(run, runtime, job)
         finally:
+            noting.cancel()
             self.running.remove(run)
             self.exits.append(exit_of(run.resolution))
             report = await self._keep(run, job)
@@ -138,6 +141,14 @@ class Batch:
             self.exits.append(Exit.EXCEPTION)
         if run.stop_worker and (self.waiting or self.running != [run]):
             self.stop(f"{job.label} met an internal error after which the worker must stop")
+
+    async def _note_uploads(self, run: TaskRun, job: Job) -> None:
+        """Say now and then how far long uploads are, where no stage line shows it."""
+        if not self.streams.live:
+            where = f"{job.label}: " if len(self.jobs) > 1 else ""
+            await note_uploads(
+                lambda: run.progress, lambda text: self.note(f"--- {where}stored {text}"), NOTE_SECONDS
+            )
 
     def _transcript(self, job: Job, card: Card) -> Transcript:
         several = len(self.jobs) > 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 from rich.console import Console
@@ -17,6 +17,8 @@ from rich.text import Text
 
 from ...specs.lifecycle import Lifecycle
 from ...specs.trace import Event, Kind
+from ..run_artifacts import Progress
+from .uploads import describe
 
 MAX_LINES = 8
 """The most runs that are shown one by one; the rest is counted."""
@@ -39,12 +41,13 @@ class Card:
     since: float
     path: list[str] = attrs.field(factory=list)
     preview: str = ""
+    uploads: Callable[[], Progress] = Progress
 
     @classmethod
-    def begin(cls, label: str, lifecycle: Lifecycle) -> Card:
-        """Return the card of a run that begins now."""
+    def begin(cls, label: str, lifecycle: Lifecycle, uploads: Callable[[], Progress] = Progress) -> Card:
+        """Return the card of a run that begins now; `uploads` tells, from any thread, how far its uploads are."""
         now = time.monotonic()
-        return cls(label, lifecycle, lifecycle.initial.name, now, now)
+        return cls(label, lifecycle, lifecycle.initial.name, now, now, uploads=uploads)
 
     def observe(self, event: Event) -> None:
         """Take note of one event of the run's trace."""
@@ -88,7 +91,9 @@ class Board:
         now = time.monotonic()
         longest = max(len(stage.name) for stage in card.lifecycle.stages)
         text.append(f"  {card.stage:{longest}} ", "bold").append(f"{ticking(now - card.since):>7}")
-        return text.append(f"  of {ticking(now - card.begun)}", "dim")
+        text.append(f"  of {ticking(now - card.begun)}", "dim")
+        uploads = describe(card.uploads())
+        return text.append(f"  {uploads}") if uploads else text
 
     def _count(self, under_way: int, hidden: int) -> Text:
         waiting = self.total - self.finished - under_way

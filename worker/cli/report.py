@@ -21,6 +21,9 @@ BAR = 24
 
 INDENT = "   "
 
+MAX_PLACES = 100
+"""The most artifacts that are listed one by one."""
+
 _STYLES = {"completed": "green", "failed": "red", "exception": "magenta"}
 _UNICODE = {"completed": "✔", "failed": "✖", "exception": "⚠", "bar": "━"}
 _ASCII = {"completed": "+", "failed": "x", "exception": "!", "bar": "="}
@@ -126,13 +129,19 @@ def _bar(start: float, seconds: float, total: float, mark: str) -> str:
 
 
 def _places(report: Report) -> Iterator[Text]:
-    """Yield where everything lies, each with its size."""
-    for artifact in report.summary["artifacts"]:
+    """Yield where everything lies, each with its size; of very many artifacts some, those first that are none."""
+    artifacts = report.summary["artifacts"]
+    if len(artifacts) > MAX_PLACES:
+        artifacts = sorted(artifacts, key=lambda artifact: artifact["storage"] != "error")
+    for artifact in artifacts[:MAX_PLACES]:
         if artifact["storage"] == "object":
             place = artifact.get("path") or artifact.get("url") or artifact["name"]
             yield _place(artifact["bytes"], str(place))
         else:
             yield _absent(artifact)
+    if hidden := artifacts[MAX_PLACES:]:
+        size = decimal(sum(artifact["bytes"] or 0 for artifact in hidden))
+        yield Text(f"{INDENT}{size:>10}  in {len(hidden)} more artifacts", "dim")
     trace = report.folder / "run.json"
     yield _place(trace.stat().st_size if trace.exists() else None, str(trace))
 
