@@ -37,7 +37,8 @@ def test_the_largest_upload_is_shown_by_itself(under_way, text):
 @virtual_time
 async def test_only_uploads_that_last_are_noted():
     """What is over between two looks is not worth a line; what goes on is, as long as something changes."""
-    progress, notes = [Progress()], []
+    progress = [Progress()]
+    notes: list[str] = []
     noting = asyncio.create_task(note_uploads(lambda: progress[0], notes.append, 5.0))
 
     for files in (0, 1, 1, 1, 2, 3, 3, 4):
