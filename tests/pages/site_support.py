@@ -39,9 +39,10 @@ class ScriptedRun:
     engine: ScriptedEngine
     url: str
     gates: Mapping[str, asyncio.Event]
-    driving: asyncio.Task[Any] = attrs.field(init=False)
+    driving: asyncio.Task[Any] | None = attrs.field(init=False, default=None)
 
-    def __attrs_post_init__(self) -> None:
+    def drive(self) -> None:
+        """Begin the run."""
         self.driving = asyncio.create_task(self.run.wait())
 
     @property
@@ -76,6 +77,11 @@ class ScriptedRun:
         for gate in self.gates.values():
             gate.set()
         self.engine.sandboxes[0].finish()
+        await self.over()
+
+    async def over(self) -> None:
+        """Wait for the end of the run."""
+        assert self.driving is not None, "the run has not begun"
         async with asyncio.timeout(BOUND):
             await asyncio.wait([self.driving])
 
@@ -83,9 +89,9 @@ class ScriptedRun:
         """End the run, whatever it is doing."""
         for gate in self.gates.values():
             gate.set()
-        self.run.abort(ExceptionReason.CANCELED)
-        async with asyncio.timeout(BOUND):
-            await asyncio.wait([self.driving])
+        if self.driving is not None:
+            self.run.abort(ExceptionReason.CANCELED)
+            await self.over()
 
 
 @attrs.define(eq=False)
@@ -134,11 +140,13 @@ class Site:
         hold: Iterable[str] = (),
         plugins: Any = PLUGINS,
         payload: Mapping[str, Any] | None = None,
+        driven: bool = True,
         **engine: Any,
     ) -> ScriptedRun:
         """Begin a run that stays in `waiting` until `finish`; it stays in each engine call of `hold` until `release`.
 
         Calls are those of `ScriptedEngine`: `new_sandbox_builder` (prepare), `start_sandbox` (start), and others.
+        One that is not `driven` has a page already and begins with `drive`.
         """
         gates = {call: asyncio.Event() for call in hold}
         deeds = {call: gate.wait for call, gate in gates.items()}
@@ -150,6 +158,8 @@ class Site:
         subject = self.pages.add(run, label)
         url = f"{self.url}{subject.entry.as_dict()['url']}"
         self.runs.append(ScriptedRun(subject, scripted, url, gates))
+        if driven:
+            self.runs[-1].drive()
         return self.runs[-1]
 
 

@@ -159,5 +159,6 @@
     return count;
   }
 
-  new IndexPage().start();
+  page.indexPage = new IndexPage();
+  page.indexPage.start();
 }

@@ -134,6 +134,7 @@
         this.drawnNames = names;
         this.names.replaceChildren(...rows.map((row) => page.element("span", { title: row.name }, page.element("bdi", {}, page.line(row.name, 60)))));
       }
+      for (const call of history.calls.slice(this.order.length)) this.newBar(call);
       let y = HEAD;
       rows.forEach((row, index) => {
         this.names.children[index].style.height = `${row.height}px`;
@@ -145,7 +146,7 @@
     }
 
     drawBar(call, y, columns, history, now) {
-      const bar = this.bars.get(call.id) ?? this.newBar(call);
+      const bar = this.bars.get(call.id);
       const end = call.end ?? now;
       const began = columns.find((column) => column.stage === call.stage && call.start <= column.end) ?? columns[0];
       const ended = columns.find((column) => column.visit && end <= column.end && column.x >= began.x) ?? began;
@@ -171,7 +172,6 @@
       this.rows.append(bar.group);
       this.bars.set(call.id, bar);
       this.order.push(bar);
-      return bar;
     }
 
     drawLegend(history) {
