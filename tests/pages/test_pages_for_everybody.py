@@ -105,7 +105,7 @@ async def test_phone_shows_everything_without_scrolling_sideways(site, open_page
 
 async def walk(page, most=60):
     """What the Tab key comes to, from the top: how each is named, and whether one sees where the focus is."""
-    told = []
+    told: list[list[object]] = []
     for _ in range(most):
         await page.keyboard.press("Tab")
         one = await page.evaluate(FOCUS)
@@ -232,6 +232,7 @@ async def test_pictures_are_kept_to_be_looked_at(site, open_page, shoot, scheme,
     kept = []
 
     await shown(page, over.url)
+    await page.evaluate("scrollTo(0, 0)")
     kept.append(await shoot(page, f"run-failed-{scheme}-{kind}", full_page=True))
     await page.goto(running.url)
     await expect(page.locator(".log-text", has_text="step 29")).to_be_visible()
