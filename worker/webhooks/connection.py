@@ -33,11 +33,6 @@ LEAST_RATE = 1024
 LINGER = 2.0
 """Seconds in which the rest of a body is read that no handler wanted, so that the client sees the answer."""
 
-_BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
-    b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: 26\r\n\r\n503: too many connections\n"
-)
-
 
 class Connection(web.RequestHandler):
     """The protocol of one connection; `exchange` is the request in progress, `hook` the one it was last used for."""
@@ -58,6 +53,8 @@ class Connection(web.RequestHandler):
         self.hook: AttachedHook | None = None
         self.shared = False
         self.idle_since = self._loop.time()
+        self.greeting: asyncio.Task[None] | None = None
+        self.taken = False  # whether the socket is asyncio's to close
         self._hooks = hooks
         self._wire: asyncio.Transport | None = None
         self._head = 0
@@ -66,16 +63,11 @@ class Connection(web.RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._wire = cast(asyncio.Transport, transport)
-        _bound_sending(transport.get_extra_info("socket"), self._hooks.options.idle_timeout)
-        if self._hooks.admit(self):
-            super().connection_made(transport)
-        else:
-            self._wire.write(_BUSY)
-            self._wire.close()
-            self.force_close()
+        _bound_silence(transport.get_extra_info("socket"), self._hooks.options.idle_timeout)
+        super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._hooks.dismiss(self)
+        self.dismiss()
         super().connection_lost(exc)
         if self.exchange is not None:
             self.exchange.lost()
@@ -113,11 +105,27 @@ class Connection(web.RequestHandler):
             self._body_timer.cancel()
             self._body_timer = None
 
+    @property
+    def made(self) -> bool:
+        """Whether there is a transport: with TLS that takes a handshake."""
+        return self._wire is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is in progress, though one may be arriving."""
+        return self.exchange is None and not self._messages
+
+    def dismiss(self) -> None:
+        """Count this connection no more."""
+        self._hooks.dismiss(self)
+
     def abort(self) -> None:
         """Close the connection now, whatever was still to be sent."""
         self.force_close()
         if self._wire is not None:
             self._wire.abort()
+        elif self.greeting is not None:
+            self.greeting.cancel()
 
     def _check_body(self) -> None:
         """Drop a client whose body comes too slowly; time in which the handler does not read is not the client's."""
@@ -200,7 +208,16 @@ def too_large(allowed: int, actual: int) -> web.HTTPException:
     return error
 
 
-def _bound_sending(connection: socket.socket | None, seconds: float) -> None:
-    """Have the kernel drop a client that takes nothing of what it is sent, whoever sends it, sendfile too."""
-    if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, int(seconds * 1000)))
+def _bound_silence(connection: socket.socket, seconds: float) -> None:
+    """Have the kernel drop a client that takes nothing of what it is sent, whoever sends it, sendfile too.
+
+    It also asks clients that are silent whether they are still there.
+    """
+    options = {
+        "TCP_USER_TIMEOUT": seconds * 1000,
+        "TCP_KEEPIDLE": seconds,
+        "TCP_KEEPINTVL": seconds / 4,
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):  # not everywhere
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), max(1, round(value)))

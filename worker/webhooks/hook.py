@@ -18,11 +18,16 @@ class AttachedHook:
     """A handler with its address; `name` stands for it in logs, where the address must not."""
 
     url: str
-    name: str
     handler: Handler
+    digest: bytes
     _server: WebHookServer
     exchanges: set[Exchange] = attrs.field(factory=set, init=False)
     _fewer: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+
+    @property
+    def name(self) -> str:
+        """Eight characters that tell it from others, and nothing of its address."""
+        return self.digest.hex()[:8]
 
     def __repr__(self) -> str:
         return f"<web hook {self.name}>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any
+import re
 from urllib.parse import urlsplit
 
 import attrs
@@ -37,7 +37,7 @@ class WebHookOptions:
     'https://ci.example.org/hooks'
     >>> WebHookOptions(host="0.0.0.0")
     Traceback (most recent call last):
-    stagecall.lifecycle.errors.ConfigurationError: web hooks: 0.0.0.0 is every address of this host, and none \
+    stagecall.lifecycle.errors.ConfigurationError: host 0.0.0.0 is every address of this host, and none \
 that a client could ask for: set publicUrl
     """
 
@@ -56,14 +56,26 @@ that a client could ask for: set publicUrl
         if self.public_url is not None:
             _check_public(self.public_url)
         elif _is_wildcard(self.host):
-            raise _refusal(
-                f"{self.host} is every address of this host, and none that a client could ask for: set publicUrl"
+            raise ConfigurationError(
+                f"host {self.host or repr('')} is every address of this host, and none that a client could ask for: "
+                "set publicUrl"
             )
         if self.tls_key is not None and self.tls_certificate is None:
-            raise _refusal("there is a tlsKey, but no tlsCertificate")
-        for name, least in _LEAST.items():
-            if (value := getattr(self, name)) < least:
-                raise _refusal(f"{name} must be at least {least}, not {value}")
+            raise ConfigurationError("there is a tlsKey, but no tlsCertificate")
+        for key, (value, least) in self._bounds().items():
+            if value < least:
+                raise ConfigurationError(f"{key} must be at least {least}, not {value}")
+
+    def _bounds(self) -> dict[str, tuple[float, float]]:
+        """Return numbers, each with the least that it may be, by their names in the configuration."""
+        return {
+            "port": (self.port, 0),
+            "maxConnections": (self.max_connections, 1),
+            "idleTimeout": (self.idle_timeout, 0.01),
+            "maxHeaderBytes": (self.max_header_bytes, 256),
+            "maxBodyBytes": (self.max_body_bytes, 0),
+            "drain": (self.drain, 0),
+        }
 
     def base(self, port: int) -> str:
         """Return what addresses begin with, given the port that is listened on.
@@ -83,14 +95,8 @@ that a client could ask for: set publicUrl
         return urlsplit(self.public_url or "").path
 
 
-_LEAST: dict[str, Any] = {
-    "port": 0,
-    "max_connections": 1,
-    "idle_timeout": 0.01,
-    "max_header_bytes": 256,
-    "max_body_bytes": 0,
-    "drain": 0,
-}
+_URL = re.compile(r"[!#-;=?-\[\]_a-z~]+")
+"""The characters that may stand in a URL as they are (RFC 3986)."""
 
 
 def _check_public(url: str) -> None:
@@ -101,8 +107,8 @@ def _check_public(url: str) -> None:
         )
     except ValueError:
         valid = False
-    if not valid or parts.query or parts.fragment or parts.username is not None or not url.isascii():
-        raise _refusal(
+    if not valid or parts.query or parts.fragment or parts.username is not None or not _URL.fullmatch(url):
+        raise ConfigurationError(
             f"publicUrl must be an http or https URL without user, query and fragment, not {url!r}"
         )
 
@@ -112,7 +118,3 @@ def _is_wildcard(host: str) -> bool:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return not host
-
-
-def _refusal(message: str) -> ConfigurationError:
-    return ConfigurationError(f"web hooks: {message}")

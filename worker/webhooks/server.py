@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
 import secrets
-import ssl
 from types import TracebackType
 from typing import Any
 
@@ -20,15 +20,19 @@ from ...lifecycle.errors import ConfigurationError, LifecycleError
 from ...lifecycle.surroundings import Handler, Monitor
 from ..monitor import LogMonitor
 from .answering import answer
+from .certificate import Certificate
 from .connection import Connection
 from .exchange import END_BUDGET, Exchange, HookRequest
 from .hook import AttachedHook
+from .listening import Listener
 from .options import WebHookOptions
 from .targets import new_slug, split_target
 
 
 class WebHookServer:
     """Serves web hooks; `start` it, or use it in `async with`, on the event loop of the runs.
+
+    `port` is the one that is listened on, once it is started.
 
     >>> async def greet(request):
     ...     return web.Response(text=f"hello from {request.path}")
@@ -46,10 +50,11 @@ class WebHookServer:
         self.options = WebHookOptions() if options is None else options
         self.monitor: Monitor = LogMonitor() if monitor is None else monitor
         self.exchanges: set[Exchange] = set()
+        self.port = self.options.port
         self._base: str | None = None
         self._closed = False
-        self._listener: asyncio.Server | None = None
-        self._protocols: _Protocols | None = None
+        self._listener: Listener | None = None
+        self._requests: _Requests | None = None
         self._connections: set[Connection] = set()
         self._hooks: dict[bytes, tuple[str, AttachedHook]] = {}
         self._key = secrets.token_bytes(32)
@@ -59,25 +64,20 @@ class WebHookServer:
         if self._base is not None:
             raise LifecycleError("this server of web hooks has been started already")
         options = self.options
-        context = _tls(options)
-        self._protocols = _Protocols(self)
-        patience: dict[str, Any] = {} if context is None else {"ssl_handshake_timeout": options.idle_timeout}
+        certificate = None
+        if options.tls_certificate is not None:
+            certificate = await asyncio.to_thread(Certificate, options, self.monitor)
+        self._requests = _Requests(self)
+        listener = Listener(self._admit, certificate, options.idle_timeout)
         try:
-            self._listener = await asyncio.get_running_loop().create_server(
-                self._protocols, options.host, options.port, ssl=context, backlog=1024, **patience
-            )
+            self.port = await listener.start(options.host, options.port)
         except OSError as error:
+            number = error.errno or 0
+            reason = os.strerror(number) if number > 0 else error.strerror  # negative: a name without address
             raise ConfigurationError(
-                f"web hooks: cannot listen on {options.host} port {options.port}: {error.strerror or error}"
+                f"web hooks: cannot listen on {options.host} port {options.port}: {reason}"
             ) from error
-        self._base = options.base(self.port)
-
-    @property
-    def port(self) -> int:
-        """The port that is listened on."""
-        if self._listener is None or not self._listener.sockets:
-            raise LifecycleError("this server of web hooks does not listen")
-        return int(self._listener.sockets[0].getsockname()[1])
+        self._listener, self._base = listener, options.base(self.port)
 
     async def attach(self, handler: Handler) -> AttachedHook:
         """Let `handler` answer below a new address. Raises: LifecycleError before `start` and after `close`."""
@@ -86,7 +86,7 @@ class WebHookServer:
             raise LifecycleError(f"this server of web hooks {state}: it attaches none")
         slug = new_slug()
         digest = self._digest(slug)
-        hook = AttachedHook(f"{self._base}/{slug}/", digest.hex()[:8], handler, self)
+        hook = AttachedHook(f"{self._base}/{slug}/", handler, digest, self)
         self._hooks[digest] = slug, hook
         return hook
 
@@ -97,11 +97,11 @@ class WebHookServer:
         what is still open.
         """
         self._closed = True
-        if self._listener is not None:
-            self._listener.close()
         grace = self.options.drain if drain is None else drain
         hooks = {hook for _, hook in self._hooks.values()} | {exchange.hook for exchange in self.exchanges}
         try:
+            if self._listener is not None:
+                await self._listener.close()
             for connection in self._idle():
                 connection.abort()
             await asyncio.gather(*(hook.detach(grace) for hook in hooks))
@@ -138,7 +138,7 @@ class WebHookServer:
 
     def forget(self, hook: AttachedHook) -> None:
         """Find this hook no more."""
-        self._hooks = {digest: entry for digest, entry in self._hooks.items() if entry[1] is not hook}
+        self._hooks.pop(hook.digest, None)
 
     def close_idle(self, hook: AttachedHook) -> None:
         """Close the connections that wait for a next request, and had all of theirs for this hook."""
@@ -146,37 +146,33 @@ class WebHookServer:
             if connection.hook is hook and not connection.shared:
                 connection.abort()
 
-    def admit(self, connection: Connection) -> bool:
-        """Tell whether there is room for one more connection; the one that is idle longest makes some."""
-        if self._closed:
-            return False
+    def _admit(self) -> Connection | None:
+        """Return a new connection if there is room for it; the one that is idle longest makes some."""
         if len(self._connections) >= self.options.max_connections:
-            idle = self._idle()
-            if not idle:
-                return False
+            if not (idle := self._idle()):
+                return None
             longest = min(idle, key=lambda one: one.idle_since)
             self.dismiss(longest)
             longest.abort()
+        assert self._requests is not None  # there is a listener
+        connection = Connection(self._requests, self)
         self._connections.add(connection)
-        return True
+        return connection
 
     def dismiss(self, connection: Connection) -> None:
         """Count a connection no more."""
         self._connections.discard(connection)
 
     def _idle(self) -> list[Connection]:
-        return [connection for connection in self._connections if connection.exchange is None]
+        return [connection for connection in self._connections if connection.idle]
 
 
-class _Protocols(web.Server):
-    """Makes the protocol of each connection, and of each request what its handler gets to see."""
+class _Requests(web.Server):
+    """Makes of each request what its handler gets to see."""
 
     def __init__(self, hooks: WebHookServer) -> None:
         self._hooks = hooks
         super().__init__(lambda request: answer(hooks, request), request_factory=self._request)
-
-    def __call__(self) -> Connection:
-        return Connection(self, self._hooks)
 
     def _request(
         self,
@@ -200,18 +196,3 @@ class _Protocols(web.Server):
         )
         request.hook = hook
         return request
-
-
-def _tls(options: WebHookOptions) -> ssl.SSLContext | None:
-    if options.tls_certificate is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    try:
-        context.load_cert_chain(options.tls_certificate, options.tls_key)
-    except OSError as error:  # SSLError is one
-        files = " and ".join(file for file in (options.tls_certificate, options.tls_key) if file)
-        raise ConfigurationError(
-            f"web hooks: cannot use the certificate and key of {files}: {error.strerror or error}"
-        ) from error
-    return context

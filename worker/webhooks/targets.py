@@ -64,5 +64,5 @@ def loggable(target: str) -> str:
     >>> loggable("/runs/dGhpcyBpcyBhIHRlc3Qgb2/log?token=1"), loggable("/a%0Ab")
     ('/runs/*/log', '/a\\\\nb')
     """
-    path = _SLUGGISH.sub("*", unquote(target.partition("?")[0]))
-    return ascii(path[:_SHOWN])[1:-1]
+    path = _SLUGGISH.sub("*", target.partition("?")[0])
+    return _SLUGGISH.sub("*", ascii(unquote(path))[1:-1])[:_SHOWN]  # escapes may have hidden one
