@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from bench import cancel, cpu, hooks, imports, journal, memory, output, spawn
+from bench import cancel, cpu, hooks, imports, journal, memory, output, spawn, uploads
 from bench.effort import Effort, UnavailableError
 from bench.figures import Result, Target
 
@@ -128,6 +128,9 @@ _ROWS = (
         reference_ratio=0.49,
         target=Target("> 1030", least=1030),
     ),
+    Row("upload", "one large file into object storage", "MB/s", uploads.large),
+    Row("upload-files", "files of 4 KB into object storage, five at once", "/s", uploads.small),
+    Row("upload-memory", "memory that uploading a file of 1 GB takes at most", "MB", uploads.memory),
     Row(
         "cancel",
         "from a cancellation until all processes of the task are dead",
