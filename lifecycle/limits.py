@@ -40,7 +40,7 @@ class Limits:
     journal_budget: float = attrs.field(default=30.0, validator=_positive)
     """The longest that the journal may take to make something durable."""
     max_log_bytes: int | None = attrs.field(default=10 * 1024**3, validator=_a_size)
-    """The most bytes of what a task writes that its log takes, None for any number.
+    """How long a log may grow by what the task writes, in bytes, None for any length.
 
     By default more than anybody reads, and less than what fills a disk: a task that prints for ever writes a
     gigabyte each second, and the disk is that of all the other tasks too.

@@ -86,3 +86,35 @@ async def test_impossible_variable_of_the_operator_is_found_at_start(extra):
     """No task needs to fail for a mistake in the configuration."""
     with pytest.raises(ConfigurationError, match="plugin env, extra: "):
         await configured(provider, extra=extra)
+
+
+async def test_values_of_secret_variables_are_not_in_the_log():
+    """Whoever sets a variable that the operator calls secret, the log shows no value that it could have had."""
+    plugin = await configured(
+        provider, secret=["TOKEN", "UNSET", "EMPTY"], extra={"TOKEN": "operators-token", "EMPTY": ""}
+    )
+    script = "echo $TOKEN; echo operators-token; echo $MODE; printf authors; sleep 0.1; printf -- '-token\\n'"
+    payload = {"command": ["sh", "-c", script], "env": {"TOKEN": "authors-token", "MODE": "open"}}
+
+    seen = await run("process", plugin, payload=payload)
+
+    assert seen.resolution.state == "completed"
+    assert seen.log == ["[masked]", "[masked]", "open", "[masked]"]
+
+
+async def test_secret_that_is_too_short_to_be_masked_is_refused():
+    """The operator learns it at the start, the author from the run; nobody is shown the value."""
+    plugin = await configured(provider, secret=["TOKEN"])
+
+    with pytest.raises(
+        ConfigurationError, match=r"plugin env, extra: TOKEN: a secret of 2 bytes cannot be masked"
+    ):
+        await configured(provider, secret=["TOKEN"], extra={"TOKEN": "qy"})
+    seen = await run(StubEngine(), plugin, payload={"env": {"TOKEN": "qy"}})
+
+    assert seen.resolution.reason is ExceptionReason.MALFORMED_PAYLOAD
+    (line,) = seen.log
+    assert line.startswith(
+        "[stagecall:error] payload.env.TOKEN: a secret of 2 bytes cannot be masked in the log"
+    )
+    assert "qy" not in line

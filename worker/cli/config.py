@@ -242,7 +242,7 @@ _LIMITS = {
     "dispose_total": "The longest that all steps of dispose may take together.",
     "report_budget": "The longest that reporting the resolution may take.",
     "journal_budget": "The longest that the journal may take to make something durable.",
-    "max_log_bytes": "The most of what a task writes that its log takes; the rest is dropped. Null for no limit.",
+    "max_log_bytes": "How long a log may grow by what the task writes; the rest is dropped. Null for no limit.",
 }
 
 _WORKER: Schema = {
