@@ -128,6 +128,8 @@ _ROWS = (
         reference_ratio=0.49,
         target=Target("> 1030", least=1030),
     ),
+    Row("output-masked", "output of a task into a log that shows no secrets", "MB/s", output.masked),
+    Row("output-limited", "output of a task of which the log takes a MiB", "MB/s", output.limited),
     Row("upload", "one large file into object storage", "MB/s", uploads.large),
     Row("upload-files", "files of 4 KB into object storage, five at once", "/s", uploads.small),
     Row("upload-memory", "memory that uploading a file of 1 GB takes at most", "MB", uploads.memory),

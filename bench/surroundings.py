@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stagecall.lifecycle.journal import Journal
+from stagecall.lifecycle.limits import Limits
 from stagecall.plugins import Plugin
 from stagecall.specs.task import TaskDefinition
 from stagecall.worker.environment import LocalEnvironment
@@ -35,6 +36,8 @@ async def runtime_of(
     *,
     in_memory: bool = False,
     journal: bool = False,
+    secrets: Sequence[bytes] = (),
+    limits: Limits | None = None,
 ) -> AsyncIterator[Runtime]:
     """Give a runtime whose temporary folders lie below a fresh one, which is removed in the end.
 
@@ -49,8 +52,11 @@ async def runtime_of(
                 if journal
                 else None
             )
-            around = await stack.enter_async_context(LocalEnvironment(root=Path(folder), journal=kept))
-            making = Runtime.create(engine, plugins, engine_config=config, environment=around, journal=kept)
+            around = LocalEnvironment(root=Path(folder), journal=kept, secrets=secrets)
+            await stack.enter_async_context(around)
+            making = Runtime.create(
+                engine, plugins, engine_config=config, environment=around, limits=limits, journal=kept
+            )
             yield await stack.enter_async_context(await making)
 
 
