@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from .cli_support import BOUND, COMMAND, Done, environment, stagecall
 FLOOD = "head -c 200000000 /dev/zero"
 
 
-def write(here: Path, script: str, config: dict[str, object]) -> None:
+def write(here: Path, script: str, config: dict[str, Any]) -> None:
     (here / "task.json").write_text(json.dumps({"payload": {"command": ["sh", "-c", script]}}))
     (here / "worker.json").write_text(json.dumps({"plugins": {"disabled": ["logprefix"]}, **config}))
 
@@ -70,7 +71,7 @@ def test_task_that_writes_too_much_completes_with_a_log_that_says_so(tmp_path):
     )
 
 
-CONFIGS: dict[str, dict[str, object]] = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "masked": {"worker": {"secrets": {"environment": ["A_TOKEN"]}}},
     "limited": {"limits": {"maxLogBytes": "100 MB"}},
@@ -102,7 +103,7 @@ def test_full_disk_ends_the_task(tmp_path, config, need):
     """On a file system of 4 MB that a task fills by its log the run ends, and says why."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    worker = {"temporaryFolder": str(disk), **dict(config.get("worker", {}))}  # type: ignore[call-overload]
+    worker = {"temporaryFolder": str(disk), **dict(config.get("worker", {}))}
     write(tmp_path, "exec cat /dev/zero", {**config, "worker": worker})
 
     done = on_a_small_disk(tmp_path, need("unshare"), "4m")
