@@ -29,12 +29,16 @@ class Mutant:
         """What the mutant is called: the name of what makes it, as a class would have it."""
         return "".join(word[:1].upper() + word[1:] for word in self.make.__name__.split("_"))
 
+    def given(self) -> Any:
+        """Return what the kit's fixture gives: what makes the mutant, as plugins and engines are made by the kit."""
+        return self.make
+
     def put_to(self, kit: type[Conformance], fixture: str) -> type[Conformance]:
         """Return a test class that puts the mutant to a kit, whose fixture of this name makes what is tested."""
         import pytest
 
         def made(_: object) -> Any:
-            return self.make
+            return self.given()
 
         return type(
             f"Test{self.name}", (kit,), {fixture: pytest.fixture(name=fixture)(made), **self.settings}

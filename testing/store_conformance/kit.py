@@ -73,6 +73,18 @@ class Broken(io.BytesIO):
         return super().read(len(self.getbuffer()) // 2)
 
 
+class Watched(io.BytesIO):
+    """Content that notes which threads read it."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.readers: set[int] = set()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.readers.add(threading.get_ident())
+        return super().read(size)
+
+
 class Held(io.BytesIO):
     """Content of which there is always more, given when `go` is set; `reading` tells that somebody asks for it."""
 

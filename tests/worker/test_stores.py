@@ -1,21 +1,19 @@
-"""Stores keep artifacts whole, below their folder, and as they were first stored."""
+"""What folder and memory promise beyond what every store does: see test_store_conformance.py for that."""
 
 import asyncio
 import gc
-import hashlib
 import io
 import os
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-import attrs
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from stagecall.lifecycle.errors import LifecycleError, NonFatalInternalError
-from stagecall.lifecycle.surroundings import AddressedStore, Artifact, ReadableStore
+from stagecall.lifecycle.surroundings import AddressedStore, Artifact
 from stagecall.specs.task import TaskDefinition, TaskInfo
 from stagecall.worker import stores
 from stagecall.worker.stores import FolderStore, MemoryStore
@@ -76,25 +74,6 @@ def store(request, tmp_path):
     return FolderStore(tmp_path / "store") if request.param == "folder" else MemoryStore()
 
 
-@pytest.mark.parametrize("content", [b"", b"content", bytes(range(256)) * 10_000])
-@pytest.mark.parametrize("wrap", [bytes, io.BytesIO])
-async def test_object_is_completed_with_size_and_digest(store, content, wrap):
-    """What is returned describes the content as stored, whichever way it came."""
-    artifact = await store.put(new_task(), an_object("public/a.txt"), wrap(content))
-
-    assert (artifact.bytes, artifact.sha256) == (len(content), hashlib.sha256(content).hexdigest())
-
-
-async def test_content_is_read_from_where_it_stands_and_left_open(store):
-    """The caller closes what it opened."""
-    content = io.BytesIO(b"before after")
-    content.seek(7)
-
-    artifact = await store.put(new_task(), an_object("a"), content)
-
-    assert (artifact.bytes, content.closed) == (5, False)
-
-
 @pytest.mark.parametrize(
     "artifact",
     [
@@ -123,37 +102,6 @@ async def test_bad_names_are_refused(store, name, tmp_path):
     assert everything_below(tmp_path) == {}
 
 
-REDIRECT = Artifact("a", "redirect", "text/plain", EXPIRES, url="https://example.com/live")
-ELSEWHERE = Artifact("a", "redirect", "text/plain", EXPIRES, url="https://example.com/done")
-ERROR = Artifact("a", "error", "text/plain", EXPIRES, reason="file-missing-on-worker", message="gone")
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "allowed"),
-    [
-        ((REDIRECT, None), (ELSEWHERE, None), True),
-        ((REDIRECT, None), (an_object("a"), b"1"), True),
-        ((REDIRECT, None), (ERROR, None), True),
-        ((ERROR, None), (ERROR, None), True),
-        ((an_object("a"), b"1"), (an_object("a"), b"1"), True),
-        ((an_object("a"), b"1"), (an_object("a"), b"2"), False),
-        ((an_object("a"), b"1"), (REDIRECT, None), False),
-        ((an_object("a"), b"1"), (ERROR, None), False),
-        ((ERROR, None), (an_object("a"), b"1"), False),
-    ],
-)
-async def test_only_a_redirect_is_replaced_by_something_else(store, first, second, allowed):
-    """Anything may be stored again as it is, and a redirect may become anything."""
-    task = new_task()
-    await store.put(task, *first)
-
-    if allowed:
-        assert (await store.put(task, *second)).storage == second[0].storage
-    else:
-        with pytest.raises(NonFatalInternalError, match="the run has stored 'a' already"):
-            await store.put(task, *second)
-
-
 async def test_refused_object_leaves_the_first_one_as_it_was(tmp_path):
     """Nothing of what was refused stays, under any name."""
     store, task = FolderStore(tmp_path, lambda task: Path()), new_task()
@@ -163,16 +111,6 @@ async def test_refused_object_leaves_the_first_one_as_it_was(tmp_path):
         await store.put(task, an_object("a"), b"second")
 
     assert everything_below(tmp_path) == {"a": b"first"}
-
-
-async def test_runs_do_not_meet(store):
-    """The same name in another run is another artifact."""
-    task = new_task()
-    await store.put(task, an_object("a"), b"first")
-
-    again = TaskInfo.from_definition(task.task, 1)
-
-    assert (await store.put(again, an_object("a"), b"second")).bytes == 6
 
 
 async def test_content_that_breaks_off_is_told_and_leaves_nothing(store, tmp_path):
@@ -202,39 +140,6 @@ async def test_cancelled_upload_stops_and_leaves_nothing(store, tmp_path):
 
 async def read_all(store, task, name, offset=0) -> list[bytes]:
     return [piece async for piece in store.read(task, name, offset)]
-
-
-@pytest.mark.parametrize("offset", [0, 1, 5, 7, 100])
-async def test_objects_are_given_back_from_any_byte_on(store, offset):
-    """Reading from beyond the end gives nothing."""
-    task = new_task()
-    await store.put(task, an_object("public/a"), b"content")
-
-    assert b"".join(await read_all(store, task, "public/a", offset)) == b"content"[offset:]
-    assert isinstance(store, ReadableStore)
-
-
-async def test_large_objects_are_given_back_in_pieces(store):
-    """Nobody needs memory for more than a megabyte of it."""
-    task, content = new_task(), os.urandom(2 * stores.CHUNK_BYTES + 17)
-    await store.put(task, an_object("a"), content)
-
-    pieces = await read_all(store, task, "a", 3)
-
-    assert b"".join(pieces) == content[3:]
-    assert max(map(len, pieces)) <= stores.CHUNK_BYTES
-
-
-@pytest.mark.parametrize("name", ["b", "a/b", "", "..", "../a", "\0", "public", "public/redirect"])
-async def test_only_objects_can_be_read(store, name):
-    """Whatever else is asked for is not there, whichever way it is spelt."""
-    task = new_task()
-    await store.put(task, an_object("a"), b"content")
-    await store.put(task, an_object("public/a"), b"content")
-    await store.put(task, attrs.evolve(REDIRECT, name="public/redirect"), None)
-
-    with pytest.raises(FileNotFoundError):
-        await read_all(store, task, name)
 
 
 async def test_reading_may_end_early(store):
