@@ -36,7 +36,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run what is in this folder on the loop of the whole session."""
     mark = pytest.mark.asyncio(loop_scope="session")
     for item in items:
-        if FOLDER in item.path.parents and inspect.iscoroutinefunction(getattr(item, "obj", None)):
+        test = getattr(item, "obj", None)
+        test = getattr(getattr(test, "hypothesis", None), "inner_test", test)
+        if FOLDER in item.path.parents and inspect.iscoroutinefunction(test):
             item.add_marker(mark, append=False)
 
 

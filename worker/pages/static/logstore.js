@@ -10,7 +10,7 @@
   const { EscapeReader, readRow, decoder, isText, PLAIN, modes, results } = stagecall.ansi;
 
   const MIB = 1024 * 1024;
-  const CHUNK = MIB;
+  const CHUNK = MIB / 4;
   const BLOCK = 1024; // rows
   const ROW_BYTES = 8192; // a longer line is shown in several rows
   const ROW_COST = 24; // bytes, for the bound
@@ -48,7 +48,7 @@
 
   class LogStore {
     constructor({ maxBytes = 256 * MIB } = {}) {
-      this.maxBytes = Math.max(4 * CHUNK, maxBytes);
+      this.maxBytes = Math.max(16 * MIB, maxBytes); // two chunks are kept in any case, also of empty lines
       this.size = 0; // bytes that were appended, also those dropped since
       this.rows = 0; // one more than the number of the last row
       this.lines = 0;

@@ -32,7 +32,7 @@
       this.actions = actions;
       this.matchCase = false;
       this.expression = false;
-      this.element = made("div", "log-toolbar", { role: "toolbar", "aria-label": `${label}: controls` });
+      this.element = made("div", "log-toolbar", { role: "group", "aria-label": `${label}: controls` });
       this.element.append(this.searchPart(), this.viewPart());
     }
 
@@ -45,7 +45,7 @@
       });
       this.input.addEventListener("input", () => this.changed());
       this.input.addEventListener("keydown", (event) => this.onKey(event));
-      this.count = made("output", "log-count", { "aria-live": "polite" });
+      this.count = made("span", "log-count");
       this.caseToggle = toggle("Aa", "Match case", (on) => this.setCase(on), "log-inside");
       this.expressionToggle = toggle(".*", "Regular expression", (on) => this.setExpression(on), "log-inside");
       box.append(this.input, this.count, this.caseToggle, this.expressionToggle);

@@ -353,9 +353,10 @@
     showCount() {
       const { active, current } = this;
       const more = active.done ? (active.matcher.cut > 0 ? "+" : "") : "…";
-      const count = `${number(active.count)}${more}`;
-      if (active.count === 0) this.toolbar.showCount(active.done ? "none" : "…");
-      else this.toolbar.showCount(current === null ? count : `${number(active.ordinal(current))} of ${count}`);
+      const count = active.count === 0 && active.done ? "none" : `${number(active.count)}${more}`;
+      const text = current === null ? count : `${number(active.ordinal(current))} of ${count}`;
+      this.toolbar.showCount(text);
+      if (active.done) this.announce(`Matches: ${text}`);
     }
 
     next() {
@@ -387,7 +388,8 @@
       this.setFollow(false);
       if (!this.inSight(row)) this.list.goTo(row, 0.3);
       this.list.update();
-      requestAnimationFrame(() => this.root.querySelector(".log-current")?.scrollIntoView({ block: "nearest", inline: "nearest" }));
+      const nearest = { block: "nearest", inline: "nearest" };
+      requestAnimationFrame(() => this.root.querySelector(".log-current")?.scrollIntoView(nearest));
     }
 
     inSight(row) {
@@ -431,7 +433,7 @@
     }
 
     announce(text) {
-      this.announcer.textContent = text;
+      if (this.announcer.textContent !== text) this.announcer.textContent = text;
     }
 
     download() {
