@@ -1,6 +1,7 @@
 """What a log's bytes become: rows, lines, text and colours, whatever the pieces in which they come."""
 
 import base64
+from itertools import pairwise
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
@@ -22,13 +23,50 @@ FRAGMENTS = st.one_of(
     st.sampled_from(
         [
             *(b"\n", b"\r", b"\r\n", b"\b", b"\t", b"\x00", b"\x07", b"\x0e", b"\x18", b"\x7f", b"\x1b"),
-            *(b"\x1b[31m", b"\x1b[1;4;38;5;200m", b"\x1b[38:2::1:2:3m", b"\x1b[48;2;9;8;7m", b"\x1b[0m", b"\x1b[m"),
-            *(b"\x1b[K", b"\x1b[1K", b"\x1b[2K", b"\x1b[G", b"\x1b[5G", b"\x1b[2A", b"\x1b[?25l", b"\x1b(B", b"\x1bc"),
-            *(b"\x1b]0;title\x07", b"\x1b]8;;http://x/\x1b\\", b"\x1bPdevice\x1b\\", b"\x1b]never ended", b"\x1b[" + b"1;" * 6000),
-            *("é".encode(), "漢".encode(), "🙂".encode(), "\u202e".encode(), "\u0085".encode(), "\ufeff".encode()),
+            *(
+                b"\x1b[31m",
+                b"\x1b[1;4;38;5;200m",
+                b"\x1b[38:2::1:2:3m",
+                b"\x1b[48;2;9;8;7m",
+                b"\x1b[0m",
+                b"\x1b[m",
+            ),
+            *(
+                b"\x1b[K",
+                b"\x1b[1K",
+                b"\x1b[2K",
+                b"\x1b[G",
+                b"\x1b[5G",
+                b"\x1b[2A",
+                b"\x1b[?25l",
+                b"\x1b(B",
+                b"\x1bc",
+            ),
+            *(
+                b"\x1b]0;title\x07",
+                b"\x1b]8;;http://x/\x1b\\",
+                b"\x1bPdevice\x1b\\",
+                b"\x1b]never ended",
+                b"\x1b[" + b"1;" * 6000,
+            ),
+            *(
+                "é".encode(),
+                "漢".encode(),
+                "🙂".encode(),
+                "\u202e".encode(),
+                "\u0085".encode(),
+                "\ufeff".encode(),
+            ),
             *(b"\xff", b"\xc3", b"\xf0\x9f", b"\xe2\x82", b"\x80", b"\xed\xa0\x80"),
             *(b"<script>alert(1)</script>", b"&lt;b&gt;", b"<img src=x onerror=alert(1)>"),
-            *(b"x" * 8191, b"x" * 8192, "é".encode() * 4096, b"\x1b[1m" * 2100, b"\r50%" * 2200, b"\x80" * 8200),
+            *(
+                b"x" * 8191,
+                b"x" * 8192,
+                "é".encode() * 4096,
+                b"\x1b[1m" * 2100,
+                b"\r50%" * 2200,
+                b"\x80" * 8200,
+            ),
         ]
     ),
     st.binary(max_size=8),
@@ -45,7 +83,7 @@ def encoded(data):
 def split(data, places):
     """The pieces of `data` between these places, encoded."""
     edges = [0, *sorted(place % (len(data) + 1) for place in places), len(data)]
-    return [encoded(data[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    return [encoded(data[a:b]) for a, b in pairwise(edges)]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -74,7 +112,7 @@ async def test_pieces_make_no_difference(log, data, places):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=LOGS, places=PIECES)
 async def test_document_has_text_and_our_own_elements_only(log, data, places):
-    """Whatever a task prints is text in the document, the model's, without controls; the elements are the view's own."""
+    """Whatever a task prints is text in the document, without controls; the elements are the view's own."""
     shown, model, names, attributes = await log.run(
         """
         begin({});
@@ -103,7 +141,9 @@ async def test_document_has_text_and_our_own_elements_only(log, data, places):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Zs", "S"]), max_size=30)))
+@given(
+    text=st.lists(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Zs", "S"]), max_size=30))
+)
 async def test_plain_text_is_shown_as_it_is(log, text):
     """Text without controls is what Python splits it into, line by line, and its lines are counted so."""
     data = "\n".join(text).encode()
@@ -178,7 +218,7 @@ async def test_colours_last_until_they_are_changed(log):
 
 
 async def test_cursor_moves_within_a_row(log):
-    """A carriage return begins the row anew and what follows lies over it, as in a terminal; so progress bars show their end."""
+    """A carriage return begins the row anew and what follows lies over it, as in a terminal."""
     lines = {
         b"10%\r55%\r100% done": "100% done",
         b"long text\rlost": "lost text",  # written over, not erased
@@ -193,6 +233,16 @@ async def test_cursor_moves_within_a_row(log):
     texts, _ = await rows_of(log, b"\n".join(lines))
 
     assert texts == list(lines.values())
+
+
+async def test_progress_that_is_written_over_for_ever_is_one_row(log):
+    """A line that is written over again and again stays one row with its last text, in its colour."""
+    progress = b"\x1b[32m" + b"".join(b"\r%5d of 20000" % step for step in range(1, 20_001))
+
+    texts, styles = await rows_of(log, progress + b"\nnext")
+
+    assert texts == ["20000 of 20000", "next"]
+    assert styles == {"20000 of 20000": [3, 0, 0], "next": [3, 0, 0]}
 
 
 async def test_other_sequences_and_controls_harm_nothing(log):
@@ -250,8 +300,8 @@ async def test_oldest_rows_are_dropped_beyond_the_bound(log):
         const kept = store.size - store.startOf(store.firstRow);
         return [
           store.lines, store.cost() <= 16 << 20, kept > 4 << 20, store.size === lines.length,
-          wrong, store.rowOfLine(1), store.text(store.rowOfLine(1_000_000)), document.querySelector(".log-note").textContent,
-          store.lineOf(store.firstRow),
+          wrong, store.rowOfLine(1), store.text(store.rowOfLine(1_000_000)),
+          document.querySelector(".log-note").textContent, store.lineOf(store.firstRow),
         ];
         """
     )

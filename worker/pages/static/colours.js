@@ -31,22 +31,23 @@
     return (light + 0.05) / (dark + 0.05);
   }
 
-  // The colour, or the nearest to it that can be read on `background`.
-  function legible(colour, background) {
+  // The colour, or the nearest to it that can be read on all of these backgrounds, which are much alike.
+  function legible(colour, backgrounds) {
     const black = [0, 0, 0], white = [255, 255, 255];
-    const end = contrast(black, background) > contrast(white, background) ? black : white;
+    const end = contrast(black, backgrounds[0]) > contrast(white, backgrounds[0]) ? black : white;
     for (let share = 0; share < 1; share += 0.1) {
       const candidate = mixed(colour, end, share);
-      if (contrast(candidate, background) >= CONTRAST) return candidate;
+      if (backgrounds.every((background) => contrast(candidate, background) >= CONTRAST)) return candidate;
     }
     return end;
   }
 
   class Colours {
-    // `ink` and `paper` are CSS colours as getComputedStyle gives them.
-    constructor(ink, paper) {
+    // CSS colours, as rgb() or #rrggbb: of plain text, of what is behind it, and of what is behind rows that are marked.
+    constructor(ink, paper, marked = []) {
       this.ink = parsed(ink);
       this.paper = parsed(paper);
+      this.papers = [this.paper, ...marked.map(parsed)];
       this.palette = listed(luminance(this.paper) < 0.4 ? DARK : LIGHT);
       this.known = new Map();
     }
@@ -68,7 +69,8 @@
       const behind = back ?? this.paper;
       const shown = flags & FLAGS.DIM ? mixed(front ?? this.ink, behind, 0.35) : front;
       if (shown === null && back === null) return { color: null, background: null };
-      return { color: css(legible(shown ?? this.inkOn(behind), behind)), background: back && css(back) };
+      const color = legible(shown ?? this.inkOn(behind), back === null ? this.papers : [back]);
+      return { color: css(color), background: back && css(back) };
     }
 
     inkOn(background) {
@@ -88,7 +90,10 @@
     }
   }
 
-  const parsed = (text) => (text.match(/[\d.]+/g) ?? [0, 0, 0]).slice(0, 3).map(Number);
+  function parsed(text) {
+    const hex = /^\s*#([0-9a-f]{6})\s*$/i.exec(text);
+    return hex ? rgb(Number.parseInt(hex[1], 16)) : (text.match(/[\d.]+/g) ?? [0, 0, 0]).slice(0, 3).map(Number);
+  }
 
   Object.assign(stagecall, { Colours, contrast });
 })();

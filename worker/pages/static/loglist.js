@@ -146,7 +146,7 @@
       const delta = at - this.barAt;
       if (Math.abs(delta) < 1 || this.count === 0) return; // put there by ourselves, or sideways
       clearTimeout(this.rest);
-      this.rest = setTimeout(() => this.putBar(), REST_MS);
+      this.rest = setTimeout(() => this.onRest(), REST_MS);
       this.barAt = at;
       const furthest = this.scroller.scrollHeight - this.scroller.clientHeight;
       this.following = false;
@@ -158,6 +158,11 @@
       else this.jump(at / furthest);
       this.render();
       this.onMove();
+    }
+
+    onRest() {
+      this.rest = 0;
+      if (Math.abs(this.scroller.scrollTop - this.barAt) < 1) this.putBar(); // else we shall hear that it moved on
     }
 
     // Go to a share of the whole.

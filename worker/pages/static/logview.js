@@ -230,7 +230,8 @@
 
     newColours() {
       const style = getComputedStyle(this.scroller);
-      return new Colours(style.color, style.backgroundColor);
+      const marked = ["--log-bad-soft", "--log-lit"].map((name) => style.getPropertyValue(name));
+      return new Colours(style.color, style.backgroundColor, marked);
     }
 
     onTheme() {
