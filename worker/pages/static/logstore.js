@@ -27,10 +27,12 @@
       this.lengths = new Uint16Array(BLOCK);
       this.flags = new Uint8Array(BLOCK);
       this.renditions = null; // three numbers a row: foreground, background, flags and mode
+      this.plain = true; // whether all its rows are ASCII text without colours
     }
 
     keepState(at, style, mode) {
       if (style === PLAIN && mode === modes.GROUND) return this.renditions?.fill(0, 3 * at, 3 * at + 3);
+      this.plain = false;
       this.renditions ??= new Uint32Array(3 * BLOCK);
       return this.renditions.set([style.foreground, style.background, style.flags * 16 + mode], 3 * at);
     }
@@ -67,6 +69,7 @@
       this.afterReturn = -1; // where its last carriage return ended
       this.styleAtReturn = PLAIN;
       this.printedAfterReturn = false;
+      this.decoded = { block: null, text: "" }; // a block of plain rows that was read last
       this.continues = false; // whether the next row belongs to the line of the last
     }
 
@@ -174,7 +177,10 @@
       const block = this.blocks.at(-1);
       const length = position - this.start;
       block.lengths[at] = length;
-      if (this.seen !== 0) block.flags[at] |= COMPLEX;
+      if (this.seen !== 0) {
+        block.flags[at] |= COMPLEX;
+        block.plain = false;
+      }
       this.shown += length;
       this.open = false;
       this.continues = continues;
@@ -257,15 +263,20 @@
 
     bytesOf(row) {
       const start = this.startOf(row);
-      const end = start + this.lengthOf(row);
+      return this.bytesBetween(start, start + this.lengthOf(row));
+    }
+
+    bytesBetween(start, end) {
       const chunk = Math.floor(start / CHUNK);
       const first = this.chunks[chunk - this.droppedChunks];
-      if (end <= (chunk + 1) * CHUNK) return first.subarray(start % CHUNK, start % CHUNK + end - start);
-      const both = new Uint8Array(end - start);
-      const head = first.subarray(start % CHUNK);
-      both.set(head);
-      both.set(this.chunks[chunk + 1 - this.droppedChunks].subarray(0, both.length - head.length), head.length);
-      return both;
+      if (end <= (chunk + 1) * CHUNK) return first.subarray(start % CHUNK, (start % CHUNK) + end - start);
+      const all = new Uint8Array(end - start);
+      for (let at = start; at < end; ) {
+        const part = this.chunks[Math.floor(at / CHUNK) - this.droppedChunks].subarray(at % CHUNK);
+        all.set(part.subarray(0, end - at), at - start);
+        at += part.length;
+      }
+      return all;
     }
 
     // What a row looks like: {text, runs}; see ansi.js.
@@ -284,9 +295,24 @@
     // The text of a row.
     text(row) {
       const block = this.blockOf(row);
-      if ((block.flags[row % BLOCK] & COMPLEX) !== 0 || this.isOpen(row)) return this.read(row).text;
-      if (block.renditions !== null && block.readerAt(row % BLOCK).mode !== modes.GROUND) return this.read(row).text;
+      const at = row % BLOCK;
+      if (this.decodes(block, row)) {
+        const start = block.starts[at] - block.starts[0];
+        return this.decoded.text.slice(start, start + block.lengths[at]);
+      }
+      if ((block.flags[at] & COMPLEX) !== 0 || this.isOpen(row)) return this.read(row).text;
+      if (block.renditions !== null && block.readerAt(at).mode !== modes.GROUND) return this.read(row).text;
       return decoder.decode(this.bytesOf(row));
+    }
+
+    // Whether a row's block is plain text, and decoded as a whole: whoever asks for one row often asks for the next.
+    decodes(block, row) {
+      if (this.decoded.block === block) return true;
+      const end = row - (row % BLOCK) + BLOCK;
+      if (!block.plain || end > this.rows || this.isOpen(end - 1) || end - BLOCK < this.firstRow) return false;
+      const bytes = this.bytesBetween(block.starts[0], block.starts[BLOCK - 1] + block.lengths[BLOCK - 1]);
+      this.decoded = { block, text: decoder.decode(bytes) };
+      return true;
     }
 
     // All bytes that are kept, as parts for a Blob.
