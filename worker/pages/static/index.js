@@ -3,6 +3,8 @@
 {
   const page = (globalThis.stagecall ??= {});
   const PORTION = 200;
+  /** More runs than these are not kept: a page may stay open for weeks. */
+  const MOST = 20_000;
   const GROUPS = { all: "All", running: "Running", completed: "Completed", failed: "Failed", exception: "Exception" };
   const $ = (id) => document.getElementById(id);
 
@@ -41,8 +43,17 @@
 
     take(run) {
       const key = `${run.taskId}/${run.runId}`;
+      this.runs.delete(key); // so that those that changed last stand last
       this.runs.set(key, { ...run, key, heard: performance.now() });
+      if (this.runs.size > MOST) this.forget(firstOver(this.runs));
       this.want();
+    }
+
+    forget(run) {
+      if (!run) return;
+      this.runs.delete(run.key);
+      this.rows.get(run.key)?.element.remove();
+      this.rows.delete(run.key);
     }
 
     connected(state) {
@@ -151,6 +162,12 @@
     }
   }
 
+
+  /** Return the run that is over and changed longest ago. */
+  function firstOver(runs) {
+    for (const run of runs.values()) if (run.state !== "running") return run;
+    return null;
+  }
 
   function chip(state, word, checked) {
     const count = page.element("b", {}, "0");

@@ -40,6 +40,7 @@
       source.on("end", (summary) => this.ended(summary));
       if (!source.live) for (const link of document.querySelectorAll(".crumbs a, .crumbs [aria-hidden]")) link.remove();
       this.followLog();
+      this.followReader();
       source.start();
       this.show();
       setInterval(() => !this.history.over && this.clock.runs && this.want(), CALM.matches ? 1000 : TICK);
@@ -50,6 +51,20 @@
       const download = this.source.live ? "log" : null;
       this.log ??= new page.LogView($("log-view"), { label: "Log of the task", download });
       this.source.followLog(this.log, { onState: ({ state }) => (this.logState = state) });
+    }
+
+    /** Mark the part of the page that the reader is at, in the list of parts. */
+    followReader() {
+      const links = new Map([...document.querySelectorAll(".sections a")].map((link) => [link.hash.slice(1), link]));
+      const seen = new Set();
+      const look = (entries) => {
+        for (const { target, isIntersecting } of entries) seen[isIntersecting ? "add" : "delete"](target.id);
+        const here = [...links.keys()].find((id) => seen.has(id) && id !== "stages") ?? [...seen][0];
+        for (const [id, link] of links) link.toggleAttribute("aria-current", id === here);
+        links.get(here)?.setAttribute("aria-current", "true");
+      };
+      const observer = new IntersectionObserver(look, { rootMargin: "-20% 0px -60% 0px" });
+      for (const id of links.keys()) observer.observe($(id));
     }
 
     about(run) {
