@@ -123,6 +123,25 @@ async def test_time_line_grows_as_hooks_run(site, page):
     assert (await page.locator(".stagename").all_text_contents()) == list(TASK_RUN.main_path)
 
 
+async def test_bars_are_as_long_as_their_calls_took(site, page):
+    """In its stage's column a call takes the share of the width that it took of the time, while it runs and after."""
+    run = await site.begin(plugins={"success": {}})
+    await page.goto(run.url)
+    waiting = page.locator("#timeline [data-call]", has_text="wait_for_result")
+    column = page.locator("#timeline [data-column=waiting] .column")
+    await expect(page.locator("#elapsed")).to_have_text(re.compile(r"^1\.[0-9] s$"))
+
+    async def share():
+        bar, room = await waiting.locator("rect").bounding_box(), await column.bounding_box()
+        return bar["width"] / room["width"]
+
+    while_it_ran = await share()
+    await run.finish()
+    await expect(page.locator("#state")).to_have_text("✓completed")
+
+    assert [while_it_ran, await share()] == [pytest.approx(1.0, abs=0.05)] * 2
+
+
 async def test_time_line_is_a_table_too(site, page):
     """Whoever would rather read gets stages and calls with their times and outcomes as a table."""
     run = await site.begin()
