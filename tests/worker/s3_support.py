@@ -44,6 +44,8 @@ class Seen:
         """What is asked for, in S3's words."""
         if "uploads" in self.query:
             return "CreateMultipartUpload"
+        if "comp" in self.query:
+            return {"block": "PutBlock", "blocklist": "PutBlockList"}[self.query["comp"]]
         if "delete" in self.query:
             return "DeleteObjects"
         if "uploadId" in self.query:
@@ -94,11 +96,13 @@ class Server:
     port: int
     objects: dict[str, tuple[bytes, dict[str, str]]] = attrs.field(factory=dict)
     uploads: dict[str, dict[int, bytes]] = attrs.field(factory=dict)
+    blocks: dict[str, bytes] = attrs.field(factory=dict)
     seen: list[Seen] = attrs.field(factory=list)
     times: list[float] = attrs.field(factory=list)
     fault: Fault = lambda seen: None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     hung_up: int = 0
+    suspicious: bool = True
     lock: threading.Lock = attrs.field(factory=threading.Lock)
 
     @property
@@ -114,7 +118,7 @@ class Server:
         with self.lock:
             self.seen.append(seen)
             self.times.append(time.monotonic())
-            if refusal := self.refusal(seen):
+            if self.suspicious and (refusal := self.refusal(seen)):
                 return refusal
             return self.fault(seen) or self.answer(seen)
 
@@ -159,7 +163,7 @@ class Server:
 
     def do_PutObject(self, key: str, seen: Seen) -> Answer:
         self.objects[key] = (seen.body, seen.headers)
-        return Answer(200, headers={"ETag": '"x"'})
+        return Answer(200, headers={"ETag": '"x"', "Last-Modified": "Sun, 01 Nov 2026 00:00:00 GMT"})
 
     def do_CreateMultipartUpload(self, key: str, seen: Seen) -> Answer:
         upload = f"upload-{len(self.seen)}"
@@ -206,6 +210,17 @@ class Server:
         for wanted in re.findall(r"<Key>([^<]*)</Key>", seen.body.decode()):
             self.objects.pop(wanted, None)
         return Answer(200, b"<DeleteResult></DeleteResult>")
+
+    # As Azure calls the same
+
+    def do_PutBlock(self, key: str, seen: Seen) -> Answer:
+        self.blocks[seen.query["blockid"]] = seen.body
+        return Answer(201)
+
+    def do_PutBlockList(self, key: str, seen: Seen) -> Answer:
+        blocks = re.findall(r"<(?:Latest|Uncommitted)>([^<]+)<", seen.body.decode())
+        self.objects[key] = (b"".join(self.blocks[block] for block in blocks), seen.headers)
+        return Answer(201, headers={"ETag": '"x"', "Last-Modified": "Sun, 01 Nov 2026 00:00:00 GMT"})
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import io
+import json
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,39 @@ async def test_what_is_larger_than_a_part_goes_in_parts(server, store, size, kin
     ((content, _),) = server.objects.values()
     assert Counter(server.kinds()) == kinds
     assert hashlib.sha256(content).hexdigest() == stored.sha256
+
+
+def google(url):
+    account = {
+        "gcs_base_url": url,
+        "disable_oauth": True,
+        "client_email": "",
+        "private_key": "",
+        "private_key_id": "",
+    }
+    return open_store(
+        "gs://bucket/pre", options={"service_account_key": json.dumps(account), "allow_http": True}
+    )
+
+
+def azure(url):
+    account = {"account_name": "account", "account_key": "aGVsbG8="}
+    return open_store("az://bucket/pre", options={**account, "endpoint": url, "allow_http": True})
+
+
+@pytest.mark.parametrize(("make", "prefix"), [(google, "x-goog-meta-"), (azure, "x-ms-meta-")])
+@pytest.mark.parametrize("size", [7, LARGE])
+async def test_google_and_azure_are_spoken_too(server, make, prefix, size):
+    """The same promises in other words; signatures are only checked as S3 has them."""
+    server.suspicious = False
+    task, content = new_task(), bytes(range(256)) * (size // 256) + b"content"
+
+    stored = await make(server.url).put(task, an_object("a b"), io.BytesIO(content))
+
+    ((key, (found, headers)),) = server.objects.items()
+    assert key == f"pre/{task.task_id}/0/a b"
+    assert (found == content, stored.bytes) == (True, len(content))
+    assert headers[f"{prefix}expires"] == "2031-01-01T00:00:00+00:00"
 
 
 @pytest.mark.parametrize("field", ["content_type", "content_encoding"])
@@ -396,10 +430,11 @@ async def test_cancelled_while_the_server_hangs_leaves_nothing_either(server, st
     with pytest.raises(asyncio.CancelledError):
         async with asyncio.timeout(5):
             await upload
+    assert not await store.close(0.05)
     until.set()
 
-    await eventually(lambda: "DeleteObjects" in server.kinds())
-    assert (server.uploads, server.objects) == ({}, {})
+    assert await store.close(WAIT)
+    assert (server.uploads, server.objects, server.kinds()[-1]) == ({}, {}, "DeleteObjects")
 
 
 async def test_what_was_stored_before_is_not_undone(server, store):
@@ -416,7 +451,7 @@ async def test_what_was_stored_before_is_not_undone(server, store):
         await upload
     until.set()
 
-    await eventually(lambda: not server.uploads)
+    assert await store.close()
     assert await read_all(store, task, "a") == content
     assert "DeleteObjects" not in server.kinds()
 

@@ -13,6 +13,7 @@ from ...lifecycle.surroundings import ArtifactStore, Monitor, WebHooks
 from ..environment import LocalEnvironment
 from ..monitor import LogMonitor
 from ..runtime import Runtime
+from ..stores import ObjectStore
 from ..webhooks import WebHookOptions
 from .batch import Batch
 from .board import Board
@@ -73,6 +74,8 @@ async def _run_with(config: WorkerConfig, batch: Batch, store: ArtifactStore, pa
             async with environment, await _runtime(config, environment, journal) as runtime:
                 await batch.run(runtime)
     finally:
+        if isinstance(store, ObjectStore) and not await store.close():
+            batch.note(f"stagecall: parts of an upload that was aborted are left in {store.place}")
         batch.show_reports()
 
 

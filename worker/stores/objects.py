@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from urllib.parse import quote
 import attrs
 
 from ...lifecycle.errors import NonFatalInternalError
+from ...lifecycle.offload import offload
 from ...lifecycle.surroundings import Artifact
 from ...plugins.artifacts.names import name_problem
 from .content import CHUNK_BYTES
@@ -32,7 +34,8 @@ class ObjectStore:
     """Objects under `<taskId>/<runId>/<name>` below a bucket's prefix; other kinds leave nothing there.
 
     Content type and content encoding are kept as such, the time of expiry as metadata `expires`. A large upload takes
-    some 50 MB of memory, however large it is; one that is cancelled or fails leaves no parts.
+    some 50 MB of memory, however large it is; one that is cancelled or fails leaves no parts, if the process lives long
+    enough: `close` waits for that.
 
     `connect(tries)` makes a client of obstore that tries each request so many times; `place` is what bucket and prefix
     are called: `s3://bucket/prefix`. Where `public_url` leads to the same place, the objects have addresses.
@@ -109,6 +112,13 @@ class ObjectStore:
         if self.public_url is None:
             return None
         return f"{self.public_url.rstrip('/')}/{quote(self._key(task, name))}"
+
+    async def close(self, patience: float = 10.0) -> bool:
+        """Wait, at most `patience` seconds, until uploads that were cancelled have given up their parts.
+
+        Return whether they have: those that have not leave their parts in the bucket if the process ends now.
+        """
+        return await offload(partial(self._clients.under_way.wait, patience))
 
     def _key(self, task: TaskInfo, name: str) -> str:
         return (run_folder(self._layout, task) / name).as_posix()

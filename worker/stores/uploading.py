@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -50,6 +51,32 @@ class Clients:
     once: Client
     often: Client
     retry: Retry
+    under_way: UnderWay = attrs.field(factory=lambda: UnderWay())
+
+
+class UnderWay:
+    """How many uploads in parts there are, those included that nobody waits for as they were cancelled."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def __enter__(self) -> None:
+        with self._changed:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._count -= 1
+            self._changed.notify_all()
+
+    def wait(self, patience: float, stop: threading.Event) -> bool:
+        """Wait in a thread until there are none; return False if there are some after so many seconds."""
+        end = time.monotonic() + patience
+        with self._changed:
+            while self._count and not stop.is_set() and time.monotonic() < end:
+                self._changed.wait(0.1)
+            return not self._count
 
 
 @attrs.define(eq=False)
@@ -78,7 +105,8 @@ class Upload:
         if body.fits(PART_BYTES):
             return b"".join(body.head), body.complete(self.artifact)
         size = size_of(content)
-        return self._send_parts(body, part_bytes(size and size + body.size), stop)
+        with self.clients.under_way:
+            return self._send_parts(body, part_bytes(size and size + body.size), stop)
 
     async def _send_whole(self, content: bytes, complete: Artifact) -> Artifact:
         import obstore
