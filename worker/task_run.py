@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import attrs
-
 from ..engines.base import ResultSet, Sandbox, SandboxBuilder, SandboxOptions
 from ..engines.errors import SandboxAbortedError, SandboxTerminatedError
 from ..lifecycle.calls import Call
@@ -29,7 +27,7 @@ from ..plugins.manager import Member
 from ..specs.schemas import Violation
 from ..specs.task import TaskInfo
 from ..specs.trace import Kind, Outcome
-from .run_artifacts import Progress, RunArtifacts
+from .run_artifacts import ArtifactDetail, Progress, RunArtifacts
 from .run_folder import LOG_NAME, RunFolder
 
 if TYPE_CHECKING:
@@ -382,10 +380,7 @@ class TaskRun(Run):
     async def store_artifact(self, artifact: Artifact, content: BinaryIO | bytes | None) -> Artifact:
         """Store an artifact and record it. Raises: NonFatalInternalError."""
         stored = await self._artifacts.store(artifact, content, self.context if self.journaled else None)
-        detail = attrs.asdict(stored, value_serializer=_plain)
-        self.record(
-            Kind.ARTIFACT, detail={name: value for name, value in detail.items() if value is not None}
-        )
+        self.record(Kind.ARTIFACT, detail=ArtifactDetail(stored))
         return stored
 
 
@@ -412,7 +407,3 @@ async def _dispose_late(late: ResultSet | TaskPlugin) -> None:
 
 def _overrides(target: object, base: type, method: str) -> bool:
     return getattr(type(target), method) is not getattr(base, method)
-
-
-def _plain(_: type, __: Any, value: Any) -> Any:
-    return value.isoformat() if hasattr(value, "isoformat") else value
