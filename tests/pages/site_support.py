@@ -6,24 +6,23 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import attrs
-from aiohttp import web
 
 from stagecall.lifecycle.errors import ExceptionReason
 from stagecall.lifecycle.surroundings import Artifact
 from stagecall.testing.doubles import ScriptedEngine
 from stagecall.worker.environment import LocalEnvironment
-from stagecall.worker.pages import Pages
 from stagecall.worker.pages.runs import LiveRun
+from stagecall.worker.pages.site import Pages
 from stagecall.worker.runtime import Runtime
 from stagecall.worker.stores import FolderStore
 from stagecall.worker.task_run import TaskRun
+from stagecall.worker.webhooks import WebHookOptions, WebHookServer
 
 BOUND = 30.0
 """Seconds after which a test gives up on what it waits for."""
@@ -96,7 +95,7 @@ class ScriptedRun:
 
 @attrs.define(eq=False)
 class Site:
-    """Serves pages at `url`, an address with a prefix that the pages do not know; artifacts lie in `folder`."""
+    """Serves pages behind a web hook at `url`; artifacts lie in `folder`."""
 
     folder: Path
     host: str = "127.0.0.1"
@@ -111,15 +110,9 @@ class Site:
         store = FolderStore(self.folder / "store")
         self._environment = await self._open.enter_async_context(LocalEnvironment(store, root=self.folder))
         self.pages = Pages(store)
-        slug = secrets.token_urlsafe(16)
-        runner = web.ServerRunner(
-            web.Server(lambda request: self._handle(request, f"/{slug}")), shutdown_timeout=1.0
-        )
-        await runner.setup()
-        self._open.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, self.host, self.port).start()
-        host, port = runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}/{slug}/"
+        options = WebHookOptions(self.host, self.port, drain=1.0)
+        hooks = await self._open.enter_async_context(WebHookServer(options))
+        self.url = (await hooks.attach(self.pages.handle)).url
         return self
 
     async def __aexit__(self, *raised: object) -> None:
@@ -127,11 +120,6 @@ class Site:
             await run.end()
         self.pages.close()
         await self._open.aclose()
-
-    async def _handle(self, request: web.BaseRequest, prefix: str) -> web.StreamResponse:
-        if not request.rel_url.raw_path.startswith(f"{prefix}/"):
-            return web.Response(status=404)
-        return await self.pages.handle(request.clone(rel_url=str(request.rel_url)[len(prefix) :]))  # type: ignore[arg-type]
 
     async def begin(
         self,

@@ -132,7 +132,7 @@ def test_the_next_command_recovers_first(here):
     assert f"stagecall: recovered from {journal}: fGbWQ2rfSpyjCXEBmHzvbg (worker-shutdown); " in done.err
     assert f"stagecall: what fGbWQ2rfSpyjCXEBmHzvbg had left in {here / 'out'} is in {kept}\n" in done.err
     assert sorted(os.listdir(kept)) == ["run.json", "task.log"]
-    assert sorted(os.listdir(here / "out")) == ["artifacts", kept.name, "run.json"]
+    assert sorted(os.listdir(here / "out")) == ["artifacts", "index.html", kept.name, "run.json"]
 
 
 def test_a_run_is_journaled_unless_told_otherwise(here):

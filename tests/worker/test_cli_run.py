@@ -243,6 +243,7 @@ def test_running_again_replaces_the_results(here):
 
     assert done.code == 0
     assert sorted(path.name for path in (here / "out").rglob("*") if path.is_file()) == [
+        "index.html",
         "run.json",
         "task.log",
     ]

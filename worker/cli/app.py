@@ -63,6 +63,20 @@ class _Group(click.Group):
             return super().invoke(ctx)
 
 
+class _Run(click.Command):
+    """`run`, whose `--serve` may stand before a task: only what is an address is taken for one."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        from .serving import is_address
+
+        for place, argument in enumerate(args):
+            if argument == "--":
+                break
+            if argument == "--serve" and not (args[place + 1 :] and is_address(args[place + 1])):
+                args[place] = "--serve="
+        return super().parse_args(ctx, args)
+
+
 def _common(function: F) -> F:
     """Add the options that every command takes."""
 
@@ -122,11 +136,13 @@ def stagecall() -> None:
 
 
 @stagecall.command(
+    cls=_Run,
     epilog="""\b
 Examples:
   stagecall run hello.yml                      # see it run; results in stagecall-out/
   stagecall run hello.yml --out out            # out/run.json, out/artifacts/...
   stagecall run a.yml b.yml --concurrency 2    # out/a-1/..., out/b-2/...
+  stagecall run hello.yml --serve              # watch it in a browser
   stagecall run hello.yml --json 2>log | jq .resolution
   echo 'payload: {command: [echo, hello]}' | stagecall run -
 
@@ -139,7 +155,7 @@ What a killed command left behind, the next one cleans up: see stagecall recover
 
 \b
 Exit code: 0 completed, 1 failed, 2 usage (a file that is no task definition
-included), 3 malformed payload, 4 any other exception; of several the worst."""
+included), 3 malformed payload, 4 any other exception; of several the worst.""",
 )
 @click.argument("tasks", nargs=-1, required=True, metavar="TASK...")
 @_engine
@@ -153,6 +169,13 @@ included), 3 malformed payload, 4 any other exception; of several the worst."""
 )
 @_journal
 @click.option("--no-journal", is_flag=True, help="Keep none: what a kill leaves behind stays.")
+@click.option(
+    "--serve",
+    is_flag=False,
+    flag_value="",
+    metavar="[HOST:PORT]",
+    help="Serve pages that show the runs while they happen; on a free port of this host if no address is given.",
+)
 @_common
 @click.pass_obj
 def run(
@@ -165,6 +188,7 @@ def run(
     concurrency: int | None,
     journal: str | None,
     no_journal: bool,
+    serve: str | None,
 ) -> int:
     """Run tasks: each TASK is a YAML or JSON file with a task definition, `-` is standard input.
 
@@ -173,11 +197,14 @@ def run(
     from .output import Streams
     from .recover import chosen_journal, recover_first
     from .run import run_batch
+    from .serving import with_pages
 
     if out == "":  # an unset variable of a script, which does not mean the current folder
         raise Problem("--out: is empty; name a folder, `.` for the current one")
     jobs = load_jobs(tasks, None if out is None else Path(out))
     worker = worker_config(config, engine)
+    if serve is not None:
+        worker = with_pages(worker, serve)
     path = chosen_journal(journal, no_journal, worker.journal)
     if path is not None:
         recover_first(path, jobs, lambda line: click.echo(line, err=True))
@@ -185,7 +212,14 @@ def run(
     with settings.logs().installed() as logs:
         streams = Streams.of_process(as_json)
         batch = run_batch(
-            jobs, worker, concurrency=concurrency, streams=streams, as_json=as_json, logs=logs, journal=path
+            jobs,
+            worker,
+            concurrency=concurrency,
+            streams=streams,
+            as_json=as_json,
+            logs=logs,
+            journal=path,
+            serve=serve is not None,
         )
         return asyncio.run(batch)
 
@@ -341,6 +375,32 @@ def explain(file: str, lifecycle_file: str | None) -> None:
     from .inspect import explanation
 
     click.echo("\n".join(explanation(file, lifecycle_file)))
+
+
+@stagecall.command(
+    epilog="""\b
+Examples:
+  stagecall page stagecall-out/VRzKBhTiQ0-FuPzN5AAWUA/run.json --output run.html
+  stagecall page out/run.json > out/index.html
+
+\b
+The page is one file that opens from disk: the stages a run went through, its time line,
+its log, its artifacts with previews, and why it became what it did. Artifacts lie where
+they are, beside run.json; the page leads to them. `stagecall run` leaves the page of each
+run in its output folder as index.html.
+
+\b
+Exit code: 0 written, 2 usage (a file that is no run.json included)."""
+)
+@click.argument("file", metavar="run.json")
+@_lifecycle("The lifecycle that it is a run of, if not that of task runs.")
+@_output
+@_common
+def page(file: str, lifecycle_file: str | None, output: str | None) -> None:
+    """Make a web page of a run: one file, with its stages, time line, log, artifacts and explanation."""
+    from .page import page as made
+
+    _deliver(made(file, lifecycle_file, output), output)
 
 
 @stagecall.command(

@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -21,12 +21,17 @@ from .board import Board, Card
 from .escapes import RESET
 from .exits import Exit, exit_of
 from .output import Streams
-from .report import Report
+from .page import leave_page
+from .report import PAGE, Report
 from .screen import Screen
 from .summary import refusals, summarise
 from .tasks import Job
 from .transcript import Transcript
 from .uploads import NOTE_SECONDS, note_uploads
+
+if TYPE_CHECKING:
+    from ...lifecycle.log import LogView
+    from .serving import Serving
 
 COLOURS = ("\x1b[36m", "\x1b[33m", "\x1b[35m", "\x1b[34m", "\x1b[32m")
 """Cyan, yellow, magenta, blue, green: what tells the lines of several tasks apart."""
@@ -48,6 +53,9 @@ class Batch:
     reports: dict[str, Report] = attrs.field(factory=dict, init=False)
     exits: list[Exit] = attrs.field(factory=list, init=False)
     hurried: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    serving: Serving | None = attrs.field(default=None, init=False)
+    """The pages of the runs, where they are served."""
+    _reported: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.waiting = deque(self.jobs)
@@ -73,6 +81,9 @@ class Batch:
 
     def interrupt(self, signal: str) -> None:
         """Take the first Ctrl-C: end cleanly."""
+        if self.serving is not None and self.serving.lingering:
+            self.serving.leave()
+            return
         if not self.running and not self.waiting:
             self.hurry(signal)
             return
@@ -94,7 +105,10 @@ class Batch:
         os._exit(130)
 
     def show_reports(self) -> None:
-        """Tell the person what became of the tasks, in the order they were given."""
+        """Tell the person what became of the tasks, in the order they were given; once more does nothing."""
+        if self._reported:
+            return
+        self._reported = True
         reports = [self.reports[job.task_id] for job in self.jobs if job.task_id in self.reports]
         if reports and not self.as_json:
             self.note(self.streams.reports(reports))
@@ -115,15 +129,19 @@ class Batch:
         run.observe(card.observe)
         self.running.append(run)
         self.board.cards.append(card)
+        if self.serving is not None:
+            self.serving.add(run, job)
         follower = asyncio.create_task(transcript.follow(run.context.new_log_reader()))
         noting = asyncio.create_task(self._note_uploads(run, job))
+        log = run.context.open_log()  # outlives the run's folder, for its page
         try:
             await self._wait(run, runtime, job)
         finally:
             noting.cancel()
             self.running.remove(run)
             self.exits.append(exit_of(run.resolution))
-            report = await self._keep(run, job)
+            with log:
+                report = await self._keep(run, job, log)
             await self._end_following(follower, job)
             self.board.cards.remove(card)
             self.board.finished += 1
@@ -172,18 +190,22 @@ class Batch:
             return prefix
         return f"{COLOURS[self.jobs.index(job) % len(COLOURS)]}{prefix}{RESET}"
 
+    async def unless_hurried(self, task: asyncio.Task[None]) -> None:
+        """Wait for a task, and cancel it if there is a hurry."""
+        hurry = asyncio.create_task(self.hurried.wait())
+        await asyncio.wait([task, hurry], return_when=asyncio.FIRST_COMPLETED)
+        for one in (task, hurry):
+            one.cancel()
+        await asyncio.wait([task, hurry])
+
     async def _end_following(self, follower: asyncio.Task[None], job: Job) -> None:
         """Show the rest of the log, unless there is a hurry and its reader does not read."""
-        hurry = asyncio.create_task(self.hurried.wait())
-        await asyncio.wait([follower, hurry], return_when=asyncio.FIRST_COMPLETED)
-        for task in (follower, hurry):
-            task.cancel()
-        await asyncio.wait([follower, hurry])
+        await self.unless_hurried(follower)
         if not follower.cancelled() and (error := follower.exception()) is not None:
             self.note(f"stagecall: {job.label}: the log cannot be shown: {error}")
 
-    async def _keep(self, run: TaskRun, job: Job) -> Report:
-        """Write `run.json`, before a reader that sleeps can hold that up; return what there is to tell."""
+    async def _keep(self, run: TaskRun, job: Job, log: LogView) -> Report:
+        """Write `run.json` and the page, before a reader that sleeps can hold that up; return what there is to tell."""
         summary = summarise(run.trace)
         report = self.reports[job.task_id] = Report(job.label, summary, job.folder, refusals(run.trace))
         file = job.folder / "run.json"
@@ -192,7 +214,16 @@ class Batch:
         except OSError as error:
             self.note(f"stagecall: {file}: {error.strerror or error}")
             self.exits.append(Exit.EXCEPTION)
+        else:
+            await self._leave_page(run, job, log)
         return report
+
+    async def _leave_page(self, run: TaskRun, job: Job, log: LogView) -> None:
+        """Write the page of a run; what keeps that from happening is told, and changes nothing else."""
+        try:
+            await WORK.submit(leave_page, job.folder, job.label, run.trace, run.lifecycle, log).future
+        except Exception as error:
+            self.note(f"stagecall: {job.folder / PAGE}: the page of the run cannot be written: {error}")
 
     def _tell(self, report: Report) -> None:
         if self.as_json:

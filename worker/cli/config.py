@@ -59,6 +59,8 @@ class WorkerConfig:
     webhooks: WebHookOptions | None = None
     artifacts: ArtifactOptions | None = None
     secrets: SecretSources = attrs.field(factory=SecretSources)
+    disabled: frozenset[str] = frozenset()
+    """The plugins that the file leaves out on purpose."""
 
 
 @attrs.frozen
@@ -95,7 +97,8 @@ def read_config(
     effective = _effective(document, chosen)
     if violations := available.schema().violations(effective, root=_ROOT):
         raise Problem(*(_line(name, violation) for violation in violations))
-    return _structured(effective, chosen, name)
+    disabled = document.get("plugins", {}).get("disabled", [])
+    return attrs.evolve(_structured(effective, chosen, name), disabled=frozenset(disabled))
 
 
 def known_engine(name: str, engines: Mapping[str, object]) -> str:

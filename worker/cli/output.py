@@ -46,6 +46,14 @@ class Streams:
             unicode="utf" in (getattr(sys.stderr, "encoding", None) or "").lower(),
         )
 
+    @property
+    def attended(self) -> bool:
+        """Whether somebody sits at the terminal who sees the notes and can answer."""
+        try:
+            return os.isatty(0) and os.isatty(self.notes) and os.tcgetpgrp(0) == os.getpgrp()
+        except OSError:
+            return False
+
     def reports(self, reports: Sequence[Report]) -> str:
         """Return the summary for a person, as wide as the terminal; outside one, lines are not broken."""
         console = self.console()

@@ -16,6 +16,9 @@ from rich.text import Text
 from ...specs.durations import MILLISECOND, took
 from .escapes import colourless, harmless
 
+PAGE = "index.html"
+"""What the page of a run is called in its folder."""
+
 BAR = 24
 """Characters that a whole run is wide in the time line."""
 
@@ -142,8 +145,10 @@ def _places(report: Report) -> Iterator[Text]:
     if hidden := artifacts[MAX_PLACES:]:
         size = decimal(sum(artifact["bytes"] or 0 for artifact in hidden))
         yield Text(f"{INDENT}{size:>10}  in {len(hidden)} more artifacts", "dim")
-    trace = report.folder / "run.json"
+    trace, page = report.folder / "run.json", report.folder / PAGE
     yield _place(trace.stat().st_size if trace.exists() else None, str(trace))
+    if page.exists():
+        yield _place(page.stat().st_size, str(page))
 
 
 def _place(size: int | None, path: str) -> Text:

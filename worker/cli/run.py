@@ -23,6 +23,7 @@ from .interrupts import Interrupts
 from .logs import Logs
 from .output import Streams
 from .screen import Screen
+from .serving import serving
 from .tasks import Job, artifact_store
 
 
@@ -35,8 +36,11 @@ async def run_batch(
     as_json: bool,
     logs: Logs,
     journal: Path | None = None,
+    serve: bool = False,
 ) -> Exit:
     """Run the tasks, with a journal if one is named, and return the worst of their exit codes.
+
+    `serve` serves their pages meanwhile, and afterwards for as long as somebody at the terminal wants to look.
 
     Raises: ConfigurationError for an engine, plugin or store that cannot be created; Problem for a journal that cannot
     be opened; JournalError for one that failed.
@@ -49,34 +53,51 @@ async def run_batch(
         try:
             with logs.redirected(screen.note):
                 store = artifact_store(jobs) if config.artifacts is None else config.artifacts.open()
-                await _run_with(config, batch, store, journal)
+                await _run_with(config, batch, store, journal, serve)
         finally:
             await screen.close()
     return worst(batch.exits)
 
 
-async def _run_with(config: WorkerConfig, batch: Batch, store: ArtifactStore, path: Path | None) -> None:
+async def _run_with(
+    config: WorkerConfig, batch: Batch, store: ArtifactStore, path: Path | None, serve: bool
+) -> None:
     try:
         monitor = LogMonitor()
-        async with (
-            _opened(path, config.limits.journal_budget) as journal,
-            _served(config.webhooks, monitor) as hooks,
-        ):
-            environment = LocalEnvironment(
-                store,
-                monitor,
-                config.temporary_folder,
-                journal=journal,
-                webhooks=hooks,
-                secrets=config.secrets.read(),
-                **_identity(config),
-            )
-            async with environment, await _runtime(config, environment, journal) as runtime:
-                await batch.run(runtime)
+        async with _served(config.webhooks, monitor) as hooks:
+            if hooks is None or not serve:
+                await _run_served(config, batch, store, path, hooks, monitor)
+                return
+            async with serving(hooks, batch, store) as pages:
+                await _run_served(config, batch, store, path, hooks, monitor)
+                batch.show_reports()
+                await pages.linger()
     finally:
         if isinstance(store, ObjectStore) and not await store.close():
             batch.note(f"stagecall: parts of an upload that was aborted are left in {store.place}")
         batch.show_reports()
+
+
+async def _run_served(
+    config: WorkerConfig,
+    batch: Batch,
+    store: ArtifactStore,
+    path: Path | None,
+    hooks: WebHooks | None,
+    monitor: Monitor,
+) -> None:
+    async with _opened(path, config.limits.journal_budget) as journal:
+        environment = LocalEnvironment(
+            store,
+            monitor,
+            config.temporary_folder,
+            journal=journal,
+            webhooks=hooks,
+            secrets=config.secrets.read(),
+            **_identity(config),
+        )
+        async with environment, await _runtime(config, environment, journal) as runtime:
+            await batch.run(runtime)
 
 
 @asynccontextmanager

@@ -131,7 +131,7 @@ def artifact_store(jobs: Sequence[Job]) -> FolderStore:
 
 
 def prepare_folders(jobs: Sequence[Job]) -> None:
-    """Create every job's folder, and clear what an earlier run left in it: `run.json` and `artifacts/`.
+    """Create every job's folder, and clear what an earlier run left in it: `run.json`, `index.html` and `artifacts/`.
 
     Raises: Problem for a folder that cannot be used, and for an `artifacts/` that no run seems to have made.
     """
@@ -144,16 +144,22 @@ def prepare_folders(jobs: Sequence[Job]) -> None:
 
 
 def _clear(folder: Path) -> None:
-    trace, artifacts = folder / "run.json", folder / "artifacts"
+    trace, artifacts, page = folder / "run.json", folder / "artifacts", folder / "index.html"
     if os.path.lexists(artifacts) and (artifacts.is_symlink() or not artifacts.is_dir()):
         raise Problem(f"--out {folder}: artifacts is no folder; remove it or choose another folder")
     if os.path.lexists(trace):
         if artifacts.exists():
             shutil.rmtree(artifacts)
         (folder / KEPT_LOG).unlink(missing_ok=True)
+        page.unlink(missing_ok=True)
         trace.unlink()
     elif artifacts.exists() and any(artifacts.iterdir()):
         raise Problem(
             f"--out {folder}: has artifacts/ but no run.json, so perhaps no run made it; "
+            "remove it or choose another folder"
+        )
+    elif os.path.lexists(page):
+        raise Problem(
+            f"--out {folder}: has index.html but no run.json, so perhaps no run made it; "
             "remove it or choose another folder"
         )

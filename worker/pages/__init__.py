@@ -1,5 +1,4 @@
-"""The pages that show runs while they happen, and afterwards as a file: `static/` is what a browser gets."""
+"""The pages that show runs while they happen, and afterwards as a file: `static/` is what a browser gets.
 
-from .site import Pages
-
-__all__ = ["Pages"]
+`site.Pages` serves them behind a web hook; `export` makes the page that is one file, and needs no server.
+"""

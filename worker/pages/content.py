@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 from aiohttp import web
 
 from ...lifecycle.errors import NonFatalInternalError
+from .kinds import PREVIEW_BYTES, bare, kind_of
 from .policy import DATA
 
 if TYPE_CHECKING:
@@ -25,39 +26,10 @@ if TYPE_CHECKING:
     from ...lifecycle.surroundings import Artifact
     from .runs import Subject
 
-PREVIEW_BYTES = 65_536
 PATIENCE = 60.0
 """Seconds in which a reader must take what it was sent."""
 MOST_HOPS = 8
 """The most links that are followed from one artifact to the next."""
-
-PICTURES = frozenset(
-    {
-        "image/avif",
-        "image/bmp",
-        "image/gif",
-        "image/jpeg",
-        "image/png",
-        "image/vnd.microsoft.icon",
-        "image/webp",
-        "image/x-icon",
-    }
-)
-_TEXT = re.compile(
-    r"text/.+|.+\+(?:json|xml|yaml)|application/(?:x-)?(?:ecmascript|javascript|json5?|ndjson|sh|sql|toml|xml|yaml)"
-)
-
-
-def kind_of(content_type: str) -> str:
-    """Return what an artifact is for a browser: `text`, `picture` or `other`.
-
-    >>> [kind_of(one) for one in ("text/html; charset=utf-8", "image/svg+xml", "image/png", "application/zip")]
-    ['text', 'text', 'picture', 'other']
-    """
-    plain = content_type.partition(";")[0].strip().lower()
-    if plain in PICTURES:
-        return "picture"
-    return "text" if _TEXT.fullmatch(plain) else "other"
 
 
 def headers_of(artifact: Artifact) -> dict[str, str]:
@@ -66,7 +38,7 @@ def headers_of(artifact: Artifact) -> dict[str, str]:
     last = quote(artifact.name.rpartition("/")[2], safe="")
     types = {
         "text": "text/plain; charset=utf-8",
-        "picture": artifact.content_type.partition(";")[0].strip().lower(),
+        "picture": bare(artifact.content_type),
         "other": "application/octet-stream",
     }
     shown = "attachment" if kind == "other" else "inline"

@@ -7,7 +7,7 @@ from itertools import takewhile
 
 import attrs
 
-from .runs import RUNNING, Entry, Subject
+from .runs import Entry, Subject
 from .signals import Signal
 
 Key = tuple[str, int]
@@ -31,9 +31,18 @@ class Index:
         self._subjects[subject.entry.key] = subject
         self.changed.set()
 
+    def replace(self, subject: Subject) -> None:
+        """Put another in the place of a run's subject, at which nothing else changes."""
+        if subject.entry.key in self._subjects:
+            self._subjects[subject.entry.key] = subject
+
+    def forget(self, key: Key) -> None:
+        """List a run no more."""
+        self._subjects.pop(key, None)
+
     def surplus(self) -> list[Subject]:
         """Forget the runs that there is no room for, and return them."""
-        over = [key for key, subject in self._oldest() if subject.entry.state != RUNNING]
+        over = [key for key, subject in self._oldest() if subject.over]
         return [self._subjects.pop(key) for key in over]
 
     def _oldest(self) -> Iterator[tuple[Key, Subject]]:
@@ -48,6 +57,9 @@ class Index:
         """Return the lines that changed after `version`, in the order in which they did."""
         newest = (subject.entry for subject in reversed(self._subjects.values()))
         return list(takewhile(lambda entry: entry.version > version, newest))[::-1]
+
+    def __iter__(self) -> Iterator[Subject]:
+        return iter(list(self._subjects.values()))
 
     def __len__(self) -> int:
         return len(self._subjects)

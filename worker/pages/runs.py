@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
+from ...lifecycle.errors import LifecycleError
 from ...lifecycle.explain import explain
 from ...lifecycle.surroundings import Artifact, ArtifactStore, ReadableStore
 from ...lifecycle.threads import WORK
 from ...specs.lifecycle import TASK_RUN, Lifecycle
 from ...specs.trace import Event, Kind, Trace
 from ..cli.summary import summarise
-from .logs import HeldLog
+from .logs import LOG_ARTIFACTS, MOST_UNPACKED, FileLog, HeldLog, kept_log, open_artifact, unpacked_log
 from .signals import Signal
 
 if TYPE_CHECKING:
@@ -104,6 +107,9 @@ class Subject(Protocol):
     def content(self, name: str, offset: int) -> AsyncIterator[bytes]:
         """Return the content of an artifact. Raises: FileNotFoundError, NonFatalInternalError."""
 
+    def close(self) -> None:
+        """Let go of what it holds."""
+
 
 @attrs.define(eq=False)
 class LiveRun:
@@ -112,6 +118,8 @@ class LiveRun:
     run: TaskRun
     store: ArtifactStore
     entry: Entry
+    folder: Path | None = None
+    """Where `run.json` and `artifacts/` will lie, if anywhere."""
     changed: Signal = attrs.field(factory=Signal)
     over: bool = False
     held: HeldLog = attrs.field(init=False)
@@ -202,6 +210,25 @@ def stored_artifacts(trace: Trace) -> Mapping[str, Artifact]:
         except (TypeError, ValueError, KeyError):
             continue  # not as this program writes them
     return stored
+
+
+def stored_log(folder: Path, trace: Trace) -> FileLog:
+    """Return the log of the run in a folder, from its artifact or from what recovery kept.
+
+    Raises: LifecycleError where nothing was kept; OSError.
+    """
+    closed = [event.get("bytes") for event in trace.of(Kind.LOG_CLOSED)]
+    most = closed[0] if closed and isinstance(closed[0], int) else MOST_UNPACKED
+    stored = stored_artifacts(trace)
+    for name in LOG_ARTIFACTS:
+        artifact = stored.get(name)
+        if artifact is not None and artifact.storage == "object":
+            with suppress(FileNotFoundError), open(open_artifact(folder, name), "rb") as file:
+                pieces = iter(lambda file=file: file.read(1_048_576), b"")  # type: ignore[misc]
+                return unpacked_log(pieces, artifact.content_encoding == "gzip", min(most, MOST_UNPACKED))
+    with suppress(FileNotFoundError):
+        return kept_log(folder / "task.log")
+    raise LifecycleError("nobody kept the log of this run")
 
 
 _FIELDS = frozenset(field.name for field in attrs.fields(Artifact))

@@ -14,15 +14,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ...lifecycle.errors import LifecycleError
 from ...lifecycle.surroundings import ArtifactStore
 from ...lifecycle.threads import WORK
 from ...plugins.livelog.serving import LogHandler
-from ...specs.trace import Event
+from ...specs.trace import Event, Kind
 from .assets import asset, content_type
 from .content import serve_artifact
 from .document import served_page
@@ -30,6 +33,7 @@ from .drawing import diagram_of
 from .following import follow_index, follow_run
 from .index import Index
 from .policy import ASSET, DATA, PAGE
+from .recorded import Memory, RecordedRun, recorded_below
 from .runs import Entry, LiveRun, Subject
 from .signals import Signal
 
@@ -41,19 +45,26 @@ KEEP = 10_000
 KEEP_WHOLE = 50
 """How many runs that are over stay in memory, with their traces, and keep their logs open."""
 
+MOST_RECORDED = 1_000
+"""How many runs of earlier commands are listed."""
+
 _RUN = r"/runs/(?P<task>[A-Za-z0-9_-]{1,64})/(?P<run>[0-9]{1,9})"
 
 
 class Pages:
     """The pages of a worker's runs; `handle` goes behind a web hook.
 
-    `keep` bounds the index. Add each run before it begins; `close` ends what is open.
+    `keep` bounds the index, `keep_whole` how many runs that are over stay in memory; of others only what lies in their
+    folders is shown, and those without a folder are forgotten. Add each run before it begins.
     """
 
-    def __init__(self, store: ArtifactStore, *, keep: int = KEEP) -> None:
+    def __init__(self, store: ArtifactStore, *, keep: int = KEEP, keep_whole: int = KEEP_WHOLE) -> None:
         self.index = Index(keep)
         self.closing = Signal()
         self._store = store
+        self._keep_whole = keep_whole
+        self._whole: deque[LiveRun] = deque()
+        self._memory = Memory()
         self._routes: list[tuple[re.Pattern[str], Callable[..., Awaitable[web.StreamResponse]]]] = [
             (re.compile(pattern), method)
             for pattern, method in (
@@ -70,22 +81,55 @@ class Pages:
             )
         ]
 
-    def add(self, run: TaskRun, label: str | None = None) -> LiveRun:
-        """Give a run a page, before it begins; from the run's loop."""
+    def add(self, run: TaskRun, label: str | None = None, folder: Path | None = None) -> LiveRun:
+        """Give a run a page, before it begins; from the run's loop.
+
+        `folder` is where its `run.json` and `artifacts/` will lie, if anywhere.
+        """
         task_id, run_id = run.info.task_id, run.info.run_id
-        subject = LiveRun(run, self._store, Entry(task_id, run_id, label or task_id, run.trace.started))
+        entry = Entry(task_id, run_id, label or task_id, run.trace.started)
+        subject = LiveRun(run, self._store, entry, folder)
 
         def observe(event: Event) -> None:
             if subject.observe(event):
                 self.index.put(subject)
+            if subject.over and event.kind is Kind.END:
+                self._whole.append(subject)
+                self._make_room()
 
         run.observe(observe)
         self.index.put(subject)
         return subject
 
-    def close(self) -> None:
-        """End the streams that are open."""
+    async def add_recorded(self, folder: Path) -> None:
+        """List the runs that lie in the folders of `folder`, read in a thread; those listed already stay."""
+        for place, entry in await WORK.submit(lambda: list(recorded_below(folder, MOST_RECORDED))).future:
+            if self.index.get(entry.key) is None:
+                self.index.put(RecordedRun(place, entry, self._memory))
+
+    def _make_room(self) -> None:
+        while len(self._whole) > self._keep_whole:
+            subject = self._whole.popleft()
+            subject.close()
+            if subject.folder is not None:
+                self.index.replace(
+                    RecordedRun(subject.folder, subject.entry, self._memory, subject.lifecycle)
+                )
+            else:
+                self.index.forget(subject.entry.key)
+        for surplus in self.index.surplus():
+            surplus.close()
+
+    def end(self) -> None:
+        """End the streams that have no end of their own: of the index, and of runs that are not over."""
         self.closing.set()
+
+    def close(self) -> None:
+        """Do what `end` does, and let go of every log."""
+        self.end()
+        for subject in self.index:
+            subject.close()
+        self._memory.close()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -100,7 +144,12 @@ class Pages:
             subject = self.index.get((groups.pop("task"), int(groups.pop("run"))))
             if subject is None:
                 return _text(404, "No such run is known here.")
-            return await method(request, subject, **groups)
+            try:
+                return await method(request, subject, **groups)
+            except (OSError, ValueError) as error:  # of a run on disk that somebody has touched
+                if isinstance(error, ConnectionError):
+                    raise
+                return _text(410, f"This run cannot be read any more: {error}")
         return _text(404, "There is nothing here.")
 
     async def _index_page(self, request: web.Request) -> web.StreamResponse:
@@ -136,7 +185,10 @@ class Pages:
         return web.Response(text=text, headers={**DATA, "Content-Type": "application/json"})
 
     async def _run_log(self, request: web.Request, subject: Subject) -> web.StreamResponse:
-        source = await subject.log()
+        try:
+            source = await subject.log()
+        except LifecycleError as error:
+            return _text(410, f"The log is gone: {error}.")
         root = request.path.removesuffix("/events")
         return await LogHandler(lambda: source, root)(request)
 
