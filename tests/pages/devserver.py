@@ -12,13 +12,12 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from stagecall.worker.pages import assets
 from stagecall.worker.pages.runs import Entry
-from tests.pages.site_support import ScriptedRun, Site
+from tests.pages.site_support import ScriptedRun, Site, listed
 
 DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -50,7 +49,7 @@ def list_finished(site: Site, runs: int) -> None:
         entry = Entry(f"{number:022}", 0, f"task-{number}", now - timedelta(minutes=number), state, "dispose")
         entry.reason = "intermittent-task" if state == "exception" else None
         entry.seconds = random.expovariate(1 / 90)
-        site.pages.index.put(SimpleNamespace(entry=entry, over=True))
+        site.pages.index.put(listed(entry))
 
 
 async def forget_assets() -> None:

@@ -17,7 +17,8 @@ from stagecall.lifecycle.errors import ExceptionReason
 from stagecall.lifecycle.surroundings import Artifact
 from stagecall.testing.doubles import ScriptedEngine
 from stagecall.worker.environment import LocalEnvironment
-from stagecall.worker.pages.runs import LiveRun
+from stagecall.worker.pages.recorded import Memory, RecordedRun
+from stagecall.worker.pages.runs import Entry, LiveRun
 from stagecall.worker.pages.site import Pages
 from stagecall.worker.runtime import Runtime
 from stagecall.worker.stores import FolderStore
@@ -149,6 +150,11 @@ class Site:
         if driven:
             self.runs[-1].drive()
         return self.runs[-1]
+
+
+def listed(entry: Entry) -> RecordedRun:
+    """Return a run that stands in the index and nowhere else."""
+    return RecordedRun(Path("nowhere"), entry, Memory())
 
 
 def _nothing(waits: Mapping[str, Any]) -> dict[str, Any]:

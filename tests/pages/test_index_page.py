@@ -1,11 +1,12 @@
 """The index of runs in a real browser: it follows them, and finds those that one looks for."""
 
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 from playwright.async_api import expect
 
 from stagecall.worker.pages.runs import Entry
+
+from .site_support import listed
 
 ROWS = "#rows tr"
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -16,7 +17,7 @@ def put(site, number, label, state="completed", reason=None, seconds=61.0):
     entry = Entry(
         f"{number:022}", 0, label, START - timedelta(minutes=number), state, "dispose", reason, seconds
     )
-    site.pages.index.put(SimpleNamespace(entry=entry, over=True))
+    site.pages.index.put(listed(entry))
 
 
 async def labels(page):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -23,12 +25,10 @@ PAUSE_SECONDS = 0.05
 async def follow_index(request: web.Request, index: Index, closing: Signal) -> web.StreamResponse:
     """Tell a listener every run, then each whose line changes."""
     stream = EventStream(request)
-    await stream.begin()
-    if request.method == "GET":
-        try:
+    with suppress(DroppedError):  # who is gone needs no answer
+        await stream.begin()
+        if request.method == "GET":
             await _tell_index(stream, index, closing)
-        except DroppedError:
-            pass
     return stream.response
 
 
@@ -56,13 +56,20 @@ async def follow_run(request: web.Request, subject: Subject, closing: Signal) ->
     if last == END:
         return web.Response(status=204, headers=DATA)  # tells a browser not to come back
     stream = EventStream(request)
-    await stream.begin()
-    if request.method == "GET":
-        try:
-            await _RunTeller(stream, subject, closing, int(last) + 1 if last.isdecimal() else 0).tell()
-        except DroppedError:
-            pass  # who is gone needs no answer
+    with suppress(DroppedError):
+        await stream.begin()
+        if request.method == "GET":
+            await _RunTeller(stream, subject, closing, _after(last)).tell()
     return stream.response
+
+
+def _after(last: str) -> int:
+    """Return the event that follows the last one that a listener has seen; all of them where it says nothing usable.
+
+    >>> _after("41"), _after("-1"), _after("")
+    (42, 0, 0)
+    """
+    return int(last) + 1 if re.fullmatch("[0-9]{1,15}", last) else 0
 
 
 class _RunTeller:

@@ -133,24 +133,33 @@ class Pages:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
+        if request.method not in ("GET", "HEAD"):
+            return _text(405, "Only GET and HEAD are answered here.", Allow="GET, HEAD")
         for pattern, method in self._routes:
-            if (found := pattern.fullmatch(request.path)) is None:
-                continue
-            if request.method not in ("GET", "HEAD"):
-                return _text(405, "Only GET and HEAD are answered here.", Allow="GET, HEAD")
-            groups = found.groupdict()
-            if "task" not in groups:
-                return await method(request, **groups)
-            subject = self.index.get((groups.pop("task"), int(groups.pop("run"))))
-            if subject is None:
-                return _text(404, "No such run is known here.")
-            try:
-                return await method(request, subject, **groups)
-            except (OSError, ValueError) as error:  # of a run on disk that somebody has touched
-                if isinstance(error, ConnectionError):
-                    raise
-                return _text(410, f"This run cannot be read any more: {error}")
+            if (found := pattern.fullmatch(request.path)) is not None:
+                try:
+                    return await self._answer(request, method, found.groupdict())
+                except ConnectionError:  # who is gone needs no answer
+                    return _text(499, "")
         return _text(404, "There is nothing here.")
+
+    async def _answer(
+        self,
+        request: web.Request,
+        method: Callable[..., Awaitable[web.StreamResponse]],
+        found: dict[str, str],
+    ) -> web.StreamResponse:
+        if "task" not in found:
+            return await method(request, **found)
+        subject = self.index.get((found.pop("task"), int(found.pop("run"))))
+        if subject is None:
+            return _text(404, "No such run is known here.")
+        try:
+            return await method(request, subject, **found)
+        except ConnectionError:
+            raise
+        except (OSError, ValueError) as error:  # a run on disk that somebody has touched
+            return _text(410, f"This run cannot be read any more: {error}")
 
     async def _index_page(self, request: web.Request) -> web.StreamResponse:
         return _page(served_page("index"))

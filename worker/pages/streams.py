@@ -52,8 +52,11 @@ class EventStream:
         self.response = web.StreamResponse(headers=headers)
 
     async def begin(self) -> None:
-        """Send the head of the response."""
-        await self.response.prepare(self._request)
+        """Send the head of the response. Raises: DroppedError."""
+        try:
+            await self.response.prepare(self._request)
+        except OSError as error:
+            raise DroppedError(str(error)) from error
 
     async def send(self, events: Iterable[bytes]) -> None:
         """Send events, several in a piece. Raises: DroppedError."""
