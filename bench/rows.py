@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from bench import cancel, cpu, hooks, imports, journal, memory, output, spawn, uploads
+from bench import cancel, cpu, hooks, imports, journal, memory, output, serving, spawn, uploads
 from bench.effort import Effort, UnavailableError
 from bench.figures import Result, Target
 
@@ -133,6 +133,22 @@ _ROWS = (
     Row("upload", "one large file into object storage", "MB/s", uploads.large),
     Row("upload-files", "files of 4 KB into object storage, five at once", "/s", uploads.small),
     Row("upload-memory", "memory that uploading a file of 1 GB takes at most", "MB", uploads.memory),
+    Row(
+        "log-to-1",
+        "a log that still grows to one HTTP reader",
+        "MB/s",
+        serving.to_one,
+        reference="1143",
+        target=Target("> 1143", least=1143),
+    ),
+    Row("log-to-100", "the same to a hundred readers, together", "MB/s", serving.to_hundred),
+    Row(
+        "log-line",
+        "until the last of a hundred HTTP readers has a line, at worst",
+        "ms",
+        serving.line,
+        target=Target("<= 100", most=100),
+    ),
     Row(
         "cancel",
         "from a cancellation until all processes of the task are dead",

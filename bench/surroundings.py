@@ -11,6 +11,7 @@ from typing import Any
 
 from stagecall.lifecycle.journal import Journal
 from stagecall.lifecycle.limits import Limits
+from stagecall.lifecycle.surroundings import WebHooks
 from stagecall.plugins import Plugin
 from stagecall.specs.task import TaskDefinition
 from stagecall.worker.environment import LocalEnvironment
@@ -38,6 +39,7 @@ async def runtime_of(
     journal: bool = False,
     secrets: Sequence[bytes] = (),
     limits: Limits | None = None,
+    webhooks: WebHooks | None = None,
 ) -> AsyncIterator[Runtime]:
     """Give a runtime whose temporary folders lie below a fresh one, which is removed in the end.
 
@@ -52,7 +54,7 @@ async def runtime_of(
                 if journal
                 else None
             )
-            around = LocalEnvironment(root=Path(folder), journal=kept, secrets=secrets)
+            around = LocalEnvironment(root=Path(folder), journal=kept, secrets=secrets, webhooks=webhooks)
             await stack.enter_async_context(around)
             making = Runtime.create(
                 engine, plugins, engine_config=config, environment=around, limits=limits, journal=kept
