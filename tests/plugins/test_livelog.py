@@ -491,6 +491,35 @@ async def test_missing_library_is_named(monkeypatch):
             provider.new_plugin(PluginOptions(environment, StubEngine(), environment.monitor))
 
 
+async def test_secret_reaches_no_reader(tmp_path, gate):
+    """What is masked is masked for those who follow a task as well, also where it comes in two pieces."""
+    secret = Secret("correct horse battery")
+
+    async with worker(tmp_path, secret) as here:
+        run, waiter = here.begin(**shell(f"printf 'it is correct ho'; read x < {gate}; echo 'rse battery!'"))
+        url = await here.address(run)
+        async with here.session.get(url) as text, here.session.get(f"{url}events") as events:
+            async with asyncio.timeout(BOUND):
+                begin = await text.content.readexactly(6)
+            gate.open()
+            rest, told = await text.read(), await events.text()
+        await ended(waiter)
+
+    assert begin + rest == b"it is [masked]!\n" == here.content(run, BACKING)
+    assert "correct" not in told
+    assert "battery" not in told
+
+
+class Secret(Plugin):
+    """Has something masked that nobody must see."""
+
+    def __init__(self, secret):
+        self.secret = secret
+
+    async def new_task_plugin(self, options):
+        options.context.mask(self.secret)
+
+
 async def test_curl_follows_a_task(tmp_path, need, gate):
     """A common program shows a log until the task has ended, and ends then itself."""
     curl = need("curl")
