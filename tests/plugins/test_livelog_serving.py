@@ -18,7 +18,16 @@ from stagecall.plugins.livelog import sending
 from stagecall.plugins.livelog.events import TextEvents
 from stagecall.plugins.livelog.ranges import LIVE_END, Part, UnsatisfiableError, requested
 
-from .livelog_support import BOUND, TEXT_HEADERS, GrowingLog, connected, port_of, served, server_context
+from .livelog_support import (
+    BOUND,
+    TEXT_HEADERS,
+    GrowingLog,
+    Reading,
+    connected,
+    port_of,
+    served,
+    server_context,
+)
 
 HOSTILE = b"<script>alert(1)</script>\xff\xfe\x00\r\n\x1b[31mred\n\xe2\x82"
 BIG = bytes(range(256)) * 8192
@@ -65,6 +74,20 @@ async def test_reader_sees_a_line_while_more_is_to_come(new_log):
         assert not response.content.at_eof()
         log.end()
         assert await response.read() == b""
+
+
+async def test_what_lies_on_disk_is_not_copied(new_log, monkeypatch):
+    """It goes from file to socket: a reader far behind costs the worker no memory."""
+    log = new_log(BIG)
+    copied: list[int] = []
+    monkeypatch.setattr(Reading, "read", lambda self, offset, count: copied.append(count))
+
+    async with served(log) as session, session.get("/") as response:
+        begin = await response.content.readexactly(len(BIG))
+        log.end()
+
+    assert begin == BIG
+    assert copied == []
 
 
 @pytest.mark.parametrize("tls", [False, True])
