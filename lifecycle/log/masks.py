@@ -151,15 +151,14 @@ class Filter:
         """Return what comes before `upto`, and hold the rest; a stretch is marked where it begins."""
         pieces, at, bare = [], self.given, self.bare
         for start, end in masks.spans(data):
-            if start >= max(upto, at):
+            if start >= upto:
                 break
             if start >= at or (bare and end > at):
                 pieces += [data[at:start], MARK]
                 bare = False
             at = max(at, end)
         pieces.append(data[at:upto])
-        self.held, self.given = data[upto:], max(0, at - upto)
-        self.bare = bare and self.given > 0
+        self.held, self.given, self.bare = data[upto:], max(0, at - upto), bare
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

@@ -97,7 +97,7 @@ class Sink:
         """Return how much of what the task wrote the log may take."""
         if self._limit is None:
             return wanted
-        return 0 if self._cut else min(wanted, max(0, self._limit - self.size))
+        return min(wanted, max(0, self._limit - self.size))
 
     def _append_output(self, data: bytes) -> None:
         room = self._room(len(data))

@@ -225,6 +225,36 @@ async def test_message_of_several_lines_is_masked_before_it_is_cut(make_run):
     assert [event.detail for event in run.trace.of(Kind.LATE_LOG)] == [{"text": "[masked]"}]
 
 
+async def test_masked_log_under_many_writers_and_readers_shows_no_secret(new_log):
+    """Threads talk and name secrets while a task writes secrets in pieces: each is masked, and nothing else is lost."""
+    log = new_log(None, b"secret-of-the-task")
+    pieces = [b"%d:secret-of-", b"the-task,"] * 2000
+    numbered = [piece % number if b"%" in piece else piece for number, piece in enumerate(pieces)]
+
+    def chat(writer: int) -> None:
+        for number in range(300):
+            log.mask(b"token %d of %d!" % (number, writer))
+            log.tell(b"<token %d of %d!>" % (number, writer))
+
+    async def read() -> bytes:
+        return b"".join([piece async for piece in log.reader()])
+
+    readers = [asyncio.create_task(read()) for _ in range(3)]
+    talking = [asyncio.to_thread(chat, writer) for writer in range(3)]
+    async with asyncio.timeout(BOUND):
+        moved, *_ = await asyncio.gather(pour(log, *numbered), *talking)
+        log.close()
+        copies = await asyncio.gather(*readers)
+    held = content(log)
+
+    assert moved == sum(map(len, numbered))
+    assert held.count(b"<[masked]>") == 3 * 300
+    assert held.replace(b"<[masked]>", b"") == b"".join(
+        b"%d:[masked]," % number for number in range(0, 4000, 2)
+    )
+    assert set(copies) == {held}
+
+
 # The limit
 
 

@@ -138,6 +138,37 @@ async def test_many_lines_wake_their_readers_in_few_rounds(log, readers):
     assert max(rounds for _, rounds in seen) <= 3 + spent / SHORTEST_PAUSE
 
 
+async def test_a_line_reaches_a_thousand_readers_within_a_tenth_of_a_second(log):
+    """However the task's lines are spaced; the machine's own delays, measured beside, are not the log's."""
+    loop = asyncio.get_running_loop()
+    written: list[float] = []
+    late: list[float] = []
+
+    async def note() -> None:
+        with log.view() as view:
+            seen = 0
+            while not view.ended:
+                await view.wait(seen)
+                now, lines = loop.time(), view.size
+                late.extend(now - written[line] for line in range(seen, lines))
+                seen = lines
+
+    readers = [asyncio.create_task(note()) for _ in range(1000)]
+    await asyncio.sleep(0)
+    slowest = 0.0
+    for number in range(40):
+        written.append(loop.time())
+        log.write(b"x")
+        before = loop.time()
+        await asyncio.sleep(0.001 * (number % 17))
+        slowest = max(slowest, loop.time() - before - 0.001 * (number % 17))
+    log.close()
+    await asyncio.wait_for(asyncio.gather(*readers), BOUND)
+
+    assert len(late) == 40_000
+    assert max(late) < 0.1 + 3 * slowest
+
+
 async def test_first_line_after_silence_is_not_held_back(log):
     """Where nothing was sent lately a reader is woken at the loop's next turn."""
     with log.view() as view:
