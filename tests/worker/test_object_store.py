@@ -247,6 +247,22 @@ async def test_credentials_come_from_the_environment(server, monkeypatch):
     assert (await store.put(new_task(), an_object("a"), b"content")).bytes == 7
 
 
+async def test_missing_credentials_are_told_as_such(server, monkeypatch):
+    """obstore asks the machine for its role then; that refusal must not read as if it came from the bucket."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    place = {"endpoint": server.url, "metadata_endpoint": server.url, "allow_http": True, "region": REGION}
+    server.fault = lambda seen: s3_error(403, "No")
+    server.suspicious = False
+
+    with pytest.raises(
+        NonFatalInternalError, match="no credentials in the environment, and the machine has none"
+    ):
+        await open_store("s3://bucket", options=place).put(new_task(), an_object("a"), b"content")
+
+    assert [seen.path for seen in server.seen] == ["/latest/api/token"]
+
+
 # Failures
 
 

@@ -23,6 +23,11 @@ _CODE = re.compile(r"<Code>([A-Za-z0-9_.-]{1,80})</Code>")
 _SYSTEM = re.compile(r'message: "([^"\n]{1,200})"')
 _TRIED = re.compile(r", after (\d+) retries")
 _HOST = re.compile(r"Error performing [A-Z]+ (https?://[^/\s]+)")
+# Where a machine of each cloud is told its own credentials.
+_ROLE = re.compile(
+    r"Error performing [A-Z]+ https?://[^/\s]+/"
+    r"(?:latest/api/token|latest/meta-data/|computeMetadata/|metadata/identity)"
+)
 _QUERY = re.compile(r"\?\S+")
 
 
@@ -64,7 +69,14 @@ def fault_of(error: Exception) -> Fault:
     >>> fault_of(OSError("Generic Config error: no http://a/b?sig=1 here")).what
     'Generic Config error: no http://a/b?... here'
     """
-    message = str(error)
+    fault = _fault_in(str(error), type(error).__name__)
+    if _ROLE.search(str(error)):
+        why = "there are no credentials in the environment, and the machine has none of its own"
+        return attrs.evolve(fault, what=f"{why}: {fault.what}")
+    return fault
+
+
+def _fault_in(message: str, kind: str) -> Fault:
     retried = _TRIED.search(message)
     tries = int(retried[1]) + 1 if retried else 1
     code = _CODE.search(message)
@@ -78,7 +90,7 @@ def fault_of(error: Exception) -> Fault:
         where = f" with {host[1]}" if host else ""
         return Fault(f"no answer from the connection{where}{f': {system[1]}' if system else ''}", True, tries)
     first = message.partition("\n")[0]
-    return Fault(_QUERY.sub("?...", first)[:500] or type(error).__name__, False, tries)
+    return Fault(_QUERY.sub("?...", first)[:500] or kind, False, tries)
 
 
 def _phrase(status: int) -> str:
