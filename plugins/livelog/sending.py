@@ -131,9 +131,17 @@ class Outgoing:
             self.transport.write(b"\r\n")
 
     async def write(self, data: bytes) -> None:
-        """Send a few bytes, once the reader has taken what came before. Raises: as `follow`."""
+        """Send a few bytes; return once the reader has room for more. Raises: as `follow`."""
+        self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+        await self._sent()
+
+    async def _sent(self) -> None:
+        if self.transport.get_write_buffer_size() == 0:
+            await asyncio.sleep(
+                0
+            )  # others have their turn, also beside a reader who takes everything at once
+            return
         async with asyncio.timeout(self.patience):
-            await self.writer.write(data)
             await self.writer.drain()
 
     async def grown(self, offset: int) -> bool:
@@ -150,17 +158,16 @@ class Outgoing:
         return True
 
     async def _send_piece(self, offset: int, count: int) -> int:
-        async with asyncio.timeout(self.patience):
-            if not self.copies:
-                with contextlib.suppress(asyncio.SendfileNotAvailableError, NotImplementedError):
+        if not self.copies:
+            # A loop cannot, or the connection broke: then the next write will tell.
+            with contextlib.suppress(asyncio.SendfileNotAvailableError, NotImplementedError):
+                async with asyncio.timeout(self.patience):
                     return await self._send_file(offset, min(count, SENT_BYTES))
-                self.copies = (
-                    True  # a loop that cannot; or the connection broke, which the next write will tell
-                )
-            data = self.read(offset, min(count, COPIED_BYTES))
-            self.transport.write(data)
-            await self.writer.drain()
-            return len(data)
+            self.copies = True
+        data = self.read(offset, min(count, COPIED_BYTES))
+        self.transport.write(data)
+        await self._sent()
+        return len(data)
 
     async def _send_file(self, offset: int, count: int) -> int:
         file = self.source.fileno()
