@@ -104,7 +104,7 @@
   }
 
   function newRow(artifact, source) {
-    const kind = page.element("span", { class: `kind ${artifact.storage}` }, KINDS[artifact.storage] ?? page.line(artifact.storage, 20));
+    const kind = page.element("span", { class: `kind ${artifact.storage}` }, page.own(KINDS, artifact.storage) ?? page.line(artifact.storage, 20));
     const size = page.element("span", { class: "size" }, artifact.bytes === null ? "" : page.bytes(artifact.bytes));
     const type = page.element("span", { class: "type" }, page.line(artifact.reason ?? (artifact.contentType ?? "").split(";")[0], 60));
     const body = page.element("div", { class: "file-body" });

@@ -27,6 +27,9 @@
     return made;
   }
 
+  /** Return what stands in a table under a name from anywhere; nothing for names that every object has. */
+  page.own = (table, name) => (Object.hasOwn(table, name) ? table[name] : undefined);
+
   /** Return an HTML element; attributes that are null or false are left out, text is never read as markup. */
   page.element = (tag, attributes = {}, ...content) => filled(document.createElement(tag), attributes, content);
 
@@ -100,7 +103,7 @@
 
   /** Make `element` a badge of a state; `more` follows the word: a reason. */
   page.badge = (element, state, more) => {
-    const { word, sign } = page.STATES[state] ?? { word: page.line(state, 40), sign: "?" };
+    const { word, sign } = page.own(page.STATES, state) ?? { word: page.line(state, 40), sign: "?" };
     const text = more ? `${word}: ${page.line(more, 80)}` : word;
     if (element.dataset.state === state && element.dataset.text === text) return element;
     element.dataset.state = state;

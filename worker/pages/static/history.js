@@ -84,7 +84,7 @@
       if (time > this.now && time < Infinity) this.now = time;
       if (!this.visits.length) this.visits.push(new Visit(text(event.source ?? event.stage), this.now));
       this.version += 1;
-      TAKES[event.kind]?.call(this, event, this.visits.at(-1));
+      page.own(TAKES, text(event.kind))?.call(this, event, this.visits.at(-1));
     }
 
     note(event, tone, told) {

@@ -133,7 +133,7 @@
       const heading = this.label ?? (history.taskId ? `Task ${history.taskId}` : "A run");
       page.say($("heading"), heading);
       page.say($("crumb-task"), history.taskId ? `${history.taskId} / ${history.runId}` : "");
-      const stage = state === "running" ? history.stage : page.STATES[state]?.word ?? state;
+      const stage = state === "running" ? history.stage : page.own(page.STATES, state)?.word ?? page.line(state, 40);
       const title = `${stage} · ${heading}`;
       if (document.title !== title) document.title = title;
       $("jumps").hidden = state !== "failed" && state !== "exception";
@@ -156,7 +156,7 @@
     showIcon(state) {
       if (this.icon === state) return;
       this.icon = state;
-      const colour = ICON[state] ?? "#8a96a8";
+      const colour = page.own(ICON, state) ?? "#8a96a8";
       const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><circle cx="8" cy="8" r="6.5" fill="${colour}"/></svg>`;
       document.querySelector("link[rel=icon]").href = `data:image/svg+xml,${encodeURIComponent(svg)}`;
     }
