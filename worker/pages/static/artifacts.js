@@ -131,6 +131,7 @@
     fact("Leads to", artifact.target ? page.element("code", {}, page.line(artifact.target, 500)) : elsewhere(artifact.url));
     body.append(facts);
     if (artifact.storage === "object") body.append(...content(artifact, source));
+    if (artifact.storage === "link") body.append(...download(artifact, source));
   }
 
   /** An address from anywhere is a link only if it is one of the web. */
@@ -141,15 +142,18 @@
   }
 
   function content(artifact, source) {
-    const address = source.artifactAddress(artifact.name);
     const look = page.element("div", { class: "preview", "aria-live": "polite" }, page.element("p", { class: "aside" }, "Loading …"));
     source.preview(artifact).then(
       (preview) => look.replaceChildren(...shown(preview, artifact)),
       (error) => look.replaceChildren(page.element("p", { class: "aside" }, `No preview: ${page.line(error.message, 200)}.`)),
     );
+    return [look, ...download(artifact, source)];
+  }
+
+  function download(artifact, source) {
+    const address = source.artifactAddress(artifact.name);
     const file = artifact.name.slice(artifact.name.lastIndexOf("/") + 1);
-    const link = address && page.element("a", { class: "button", href: address, download: file }, "Download");
-    return [look, link].filter(Boolean);
+    return address ? [page.element("a", { class: "button", href: address, download: file }, "Download")] : [];
   }
 
   function shown(preview, artifact) {

@@ -183,7 +183,7 @@
 
     async preview(artifact) {
       const known = this.data.previews ?? {};
-      if (!Object.hasOwn(known, artifact.name)) throw new Error("it is too large to be in this page");
+      if (!Object.hasOwn(known, artifact.name)) throw new Error("it is not in this page");
       return known[artifact.name];
     }
   }
