@@ -1,9 +1,20 @@
 """What the pages answer: documents, data, artifacts, and the policies that come with them."""
 
+import asyncio
+import gzip
 import json
+import os
+import shutil
+import socket
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+
+from stagecall.worker.pages import streams
+from stagecall.worker.pages.recorded import RecordedRun
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -138,3 +149,186 @@ async def test_artifacts_never_are_pages(site, stored, served, shown):
     assert headers["Content-Disposition"].partition(";")[0] == shown
     assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox; frame-ancestors 'none'"
     assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_artifacts_lead_on_within_the_run_and_to_the_web(site):
+    """A link, and a redirect to the file of another artifact, give its content; a redirect to the web leads there."""
+    run = await site.begin()
+    context = run.run.context
+    stored = await run.artifact("public/logs/backing", b"the log")
+    await context.create_link_artifact("link", target="public/logs/backing", content_type="text/plain")
+    address = Path(stored.path).as_uri()
+    await context.create_redirect_artifact("live", url=address, content_type="text/plain")
+    await context.create_redirect_artifact("web", url="https://ci.example.org/", content_type="text/plain")
+    await context.create_redirect_artifact("script", url="javascript:alert(1)", content_type="text/plain")
+    await context.create_redirect_artifact("passwd", url="file:///etc/passwd", content_type="text/plain")
+    await context.create_error_artifact("missing", reason="file-missing-on-worker", message="no such file")
+
+    answers = {
+        name: await get(f"{run.url}artifacts/{name}", allow_redirects=False)
+        for name in ("link", "live", "web", "script", "passwd", "missing", "nothing", "../../../etc/passwd")
+    }
+
+    assert {name: status for name, (status, _, _) in answers.items()} == {
+        "link": 200,
+        "live": 200,
+        "web": 302,
+        "script": 404,
+        "passwd": 404,
+        "missing": 404,
+        "nothing": 404,
+        "../../../etc/passwd": 404,
+    }
+    assert (answers["link"][2], answers["live"][2]) == (b"the log", b"the log")
+    assert answers["web"][1]["Location"] == "https://ci.example.org/"
+    assert b"file-missing-on-worker: no such file" in answers["missing"][2]
+
+
+async def test_preview_is_the_beginning_as_text(site):
+    """`?preview` gives at most 64 KiB as text/plain, unpacked where the artifact is packed."""
+    run = await site.begin()
+    await run.artifact("a.html", gzip.compress(b"<p>" * 100_000), "text/html", content_encoding="gzip")
+
+    status, headers, body = await get(f"{run.url}artifacts/a.html?preview")
+
+    assert (status, body) == (200, (b"<p>" * 30_000)[:65_536])
+    assert (headers["Content-Type"], headers["X-Content-Type-Options"]) == (
+        "text/plain; charset=utf-8",
+        "nosniff",
+    )
+
+
+async def test_packed_artifact_is_unpacked_for_who_cannot(site):
+    """What is stored packed goes out packed to who takes that, and plain to others."""
+    run = await site.begin()
+    await run.artifact("a.txt", gzip.compress(b"plain\n" * 1000), content_encoding="gzip")
+
+    _, packed, _ = await get(f"{run.url}artifacts/a.txt", headers={"Accept-Encoding": "gzip"})
+    _, plain, body = await get(f"{run.url}artifacts/a.txt", headers={"Accept-Encoding": "identity"})
+
+    assert (packed.get("Content-Encoding"), plain.get("Content-Encoding")) == ("gzip", None)
+    assert body == b"plain\n" * 1000
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+async def test_nothing_can_be_changed(site, method):
+    """Every other method than GET and HEAD is refused."""
+    run = await site.begin()
+
+    async with aiohttp.ClientSession() as session, session.request(method, run.url) as response:
+        answer = response.status, response.headers["Allow"]
+
+    assert answer == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize(
+    "path", ["runs/nobody/0/", "runs/x/", "static/nothing.js", "static/run.html", "x", "static/"]
+)
+async def test_unknown_addresses_are_not_found(site, path):
+    """What is not there is 404, templates included."""
+    status, headers, _ = await get(f"{site.url}{path}")
+
+    assert (status, headers["X-Content-Type-Options"]) == (404, "nosniff")
+
+
+async def test_runs_beyond_the_bound_are_let_go(site):
+    """Of runs that are over only so many stay in memory: those with a folder are read from there, others forgotten."""
+    site.pages._keep_whole = 1
+    runs = [await site.begin(f"run-{number}") for number in range(3)]
+    folder = site.folder / "kept"
+    folder.mkdir()
+    runs[0].subject.folder = folder
+    runs[0].log("kept\n")
+    for run in runs:
+        await run.finish()
+        (folder / "run.json").write_text(json.dumps(runs[0].run.trace.to_document()))
+
+    answers = [(await get(run.url))[0] for run in runs]
+    told = await events(f"{runs[0].url}events", lambda event: event[0] == "end")
+
+    assert answers == [200, 404, 200]
+    assert [id for name, id, _ in told if name == "message"][-1] == str(len(runs[0].run.trace) - 1)
+    assert isinstance(site.pages.index.get(runs[0].subject.entry.key), RecordedRun)
+
+
+async def test_listener_that_takes_nothing_is_dropped(site, monkeypatch):
+    """Who does not read is cut off after a while, and has held up nobody: the run ended in the meantime."""
+    monkeypatch.setattr(streams, "PATIENCE", 0.2)
+    dropped = asyncio.Event()
+    write = streams.EventStream._write
+
+    async def watched(stream, piece):
+        try:
+            await write(stream, piece)
+        except streams.DroppedError:
+            dropped.set()
+            raise
+
+    monkeypatch.setattr(streams.EventStream, "_write", watched)
+    run = await site.begin()
+    await run.reach("waiting")
+    address = urlsplit(run.url)
+    with socket.create_connection((address.hostname, address.port)) as listener:
+        listener.sendall(f"GET {address.path}events HTTP/1.1\r\nHost: {address.netloc}\r\n\r\n".encode())
+
+        for number in range(200):
+            await run.run.context.create_error_artifact(f"{number}", reason="x", message="y" * 100_000)
+        await run.finish()
+        async with asyncio.timeout(30):
+            await dropped.wait()
+        listener.settimeout(30)
+        taken = 0
+        with suppress(ConnectionError):
+            while piece := listener.recv(1_048_576):
+                taken += len(piece)
+
+    assert taken < 20_000_000
+    assert run.run.resolution.state == "completed"
+
+
+async def test_many_listeners_of_one_run_see_everything(site):
+    """A hundred listeners follow the same trace, each to its end."""
+    run = await site.begin()
+    following = [
+        asyncio.create_task(events(f"{run.url}events", lambda event: event[0] == "end")) for _ in range(100)
+    ]
+    await run.finish()
+
+    told = await asyncio.gather(*following)
+
+    assert {len([1 for name, _, _ in one if name == "message"]) for one in told} == {len(run.run.trace)}
+
+
+async def test_recorded_runs_are_listed_with_their_logs_and_artifacts(site, tmp_path):
+    """What earlier commands left is listed, and shown as a run of this one; what is no run is passed over."""
+    run = await site.begin()
+    run.log("an old line\n")
+    await run.artifact("public/a.txt", b"old content")
+    await run.finish()
+    earlier = tmp_path / "earlier"
+    place = earlier / "some-task"
+    place.mkdir(parents=True)
+    document = json.dumps(run.run.trace.to_document()).replace(run.run.info.task_id, "AAAAAAAAAAAAAAAAAAAAAA")
+    (place / "run.json").write_text(document)
+    shutil.copytree(site.folder / "store" / run.run.info.task_id / "0", place / "artifacts")
+    for name, text in {
+        "broken": "{",
+        "strange": '{"version": 1, "started": "2026-01-01T00:00:00Z", "events": []}',
+    }.items():
+        (earlier / name).mkdir()
+        (earlier / name / "run.json").write_text(text)
+    (earlier / "fifo").mkdir()
+    os.mkfifo(earlier / "fifo" / "run.json")
+    (earlier / "way-out").mkdir()
+    (earlier / "way-out" / "run.json").symlink_to("/etc/passwd")
+
+    await site.pages.add_recorded(earlier)
+
+    url = f"{site.url}runs/AAAAAAAAAAAAAAAAAAAAAA/0/"
+    listed = {entry["label"] for entry in json.loads((await get(f"{site.url}runs.json"))[2])}
+    assert listed == {"build", "some-task"}
+    assert (await get(url))[0] == 200
+    assert (await get(f"{url}log"))[2] == b"an old line\n"
+    assert (await get(f"{url}artifacts/public/a.txt"))[2] == b"old content"
+    shutil.rmtree(earlier)
+    assert (await get(f"{url}artifacts/public/a.txt"))[0] == 404

@@ -85,8 +85,11 @@ async def _followed(subject: Subject, name: str) -> Artifact | None:
     """Return the artifact that a name stands for, at the end of its links."""
     for _ in range(MOST_HOPS):
         artifact = await subject.artifact(name)
-        if artifact is None or artifact.storage != "link":
+        if artifact is None or artifact.storage not in ("link", "redirect"):
             return artifact
+        if artifact.storage == "redirect":
+            at_home = (artifact.url or "").startswith("file:")  # nothing that a browser may go to
+            return (await subject.artifact_at(artifact.url or "") if at_home else None) or artifact
         name = artifact.target or ""
     return None
 

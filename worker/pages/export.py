@@ -23,7 +23,7 @@ from .document import whole_page
 from .drawing import diagram_of
 from .kinds import PREVIEW_BYTES, bare, kind_of
 from .logs import artifact_file, open_artifact
-from .runs import ending_of, stored_artifacts
+from .runs import artifact_in, ending_of, stored_artifacts
 
 if TYPE_CHECKING:
     from ...plugins.livelog.sending import Source
@@ -135,7 +135,7 @@ def _addresses(run: Recorded, artifacts: Mapping[str, Artifact]) -> Iterator[tup
         if artifact.storage == "link" and (linked := artifacts.get(artifact.target or "")) is not None:
             target = linked
         elif artifact.storage == "redirect":
-            target = _leads_to(run, artifact, artifacts) or artifact
+            target = artifact_in(run.folder, artifact.url or "", artifacts) or artifact
         if target.storage == "object" and _is_there(run.folder, target.name):
             yield name, run.base + quote(target.name)
         elif urlsplit(target.url or "").scheme in ("http", "https"):
@@ -148,13 +148,6 @@ def _is_there(folder: Path, name: str) -> bool:
     except (OSError, ValueError):
         return False
     return True
-
-
-def _leads_to(run: Recorded, redirect: Artifact, artifacts: Mapping[str, Artifact]) -> Artifact | None:
-    """Return the artifact of the same run that a redirect leads to, if it is one to a file in its folder."""
-    url = redirect.url or ""
-    root = f"{(run.folder / 'artifacts').absolute().as_uri()}/"
-    return next((one for one in artifacts.values() if url == root + quote(one.name)), None)
 
 
 def _previews(folder: Path, artifacts: Mapping[str, Artifact]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -23,7 +23,7 @@ from .logs import (
     HeldLog,
     open_regular,
 )
-from .runs import Entry, entry_of, stored_artifacts, stored_log
+from .runs import Entry, artifact_in, entry_of, stored_artifacts, stored_log
 from .signals import Signal
 
 if TYPE_CHECKING:
@@ -129,6 +129,10 @@ class RecordedRun:
     async def artifact(self, name: str) -> Artifact | None:
         """Return the artifact of that name, as the trace tells of it."""
         return stored_artifacts(await self.trace()).get(name)
+
+    async def artifact_at(self, url: str) -> Artifact | None:
+        """Return the artifact whose file is at an address."""
+        return artifact_in(self.folder, url, stored_artifacts(await self.trace()))
 
     def content(self, name: str, offset: int) -> AsyncIterator[bytes]:
         """Return the content of an artifact from the folder."""

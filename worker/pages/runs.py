@@ -7,12 +7,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
 
 import attrs
 
 from ...lifecycle.errors import LifecycleError
 from ...lifecycle.explain import explain
-from ...lifecycle.surroundings import Artifact, ArtifactStore, ReadableStore
+from ...lifecycle.surroundings import AddressedStore, Artifact, ArtifactStore, ReadableStore
 from ...lifecycle.threads import WORK
 from ...specs.lifecycle import TASK_RUN, Lifecycle
 from ...specs.trace import Event, Kind, Trace
@@ -104,6 +105,9 @@ class Subject(Protocol):
     async def artifact(self, name: str) -> Artifact | None:
         """Return the artifact of that name as it is now."""
 
+    async def artifact_at(self, url: str) -> Artifact | None:
+        """Return the artifact of the run that a redirect to a file leads to."""
+
     def content(self, name: str, offset: int) -> AsyncIterator[bytes]:
         """Return the content of an artifact. Raises: FileNotFoundError, NonFatalInternalError."""
 
@@ -157,6 +161,13 @@ class LiveRun:
     async def artifact(self, name: str) -> Artifact | None:
         """Return the artifact of that name as it is now."""
         return next((artifact for artifact in self.run.artifacts if artifact.name == name), None)
+
+    async def artifact_at(self, url: str) -> Artifact | None:
+        """Return the artifact that the store has at an address."""
+        if not isinstance(self.store, AddressedStore):
+            return None
+        stored, info = self.store, self.run.info
+        return next((one for one in self.run.artifacts if stored.url(info, one.name) == url), None)
 
     def content(self, name: str, offset: int) -> AsyncIterator[bytes]:
         """Return the content of an artifact from the store that it went to."""
@@ -229,6 +240,12 @@ def stored_log(folder: Path, trace: Trace) -> FileLog:
     with suppress(FileNotFoundError):
         return kept_log(folder / "task.log")
     raise LifecycleError("nobody kept the log of this run")
+
+
+def artifact_in(folder: Path, url: str, artifacts: Mapping[str, Artifact]) -> Artifact | None:
+    """Return the artifact of a run's folder whose file is at the address `url`."""
+    root = f"{(folder / 'artifacts').absolute().as_uri()}/"
+    return next((one for one in artifacts.values() if url == root + quote(one.name)), None)
 
 
 _FIELDS = frozenset(field.name for field in attrs.fields(Artifact))

@@ -45,9 +45,9 @@ class DroppedError(ConnectionError):
 class EventStream:
     """One open response; `send` what there is to tell, as events made by `message`."""
 
-    def __init__(self, request: web.Request, patience: float = PATIENCE) -> None:
+    def __init__(self, request: web.Request, patience: float | None = None) -> None:
         self._request = request
-        self._patience = patience
+        self._patience = PATIENCE if patience is None else patience
         headers = {**DATA, "Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         self.response = web.StreamResponse(headers=headers)
 
