@@ -19,16 +19,17 @@ BESIDE := $(patsubst %/,%,$(sort $(dir $(wildcard tests/*.py bench/*.py examples
 help: ## show this list
 	@grep -hE '^[a-z]+:.* ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.* ## /\1\t/' | expand -t 12
 
-demo: $(VENV)/run.stamp ## run the examples, with their artifacts and pictures under build/demo
+demo: $(VENV)/run.stamp ## run the examples, with their artifacts and pages under build/demo
 	@for task in $(DEMO); do \
 	    out=$(OUT)/$$(basename $$task .yml); mkdir -p $$out; \
 	    printf '\n$$ stagecall run %s --out %s\n' $$task $$out; \
 	    $(BIN)/stagecall run $$task --out $$out || exit $$?; \
 	    $(BIN)/stagecall diagram --format html --run $$out/run.json > $$out/run.html || exit $$?; \
 	done
-	@printf '\nThe pictures of the runs, to open in a browser:\n'
-	@printf '  $(OUT)/%s/run.html\n' $(basename $(notdir $(DEMO)))
-	@printf 'Their artifacts and traces lie beside them.\n'
+	@printf '\nThe pages of the runs, to open in a browser:\n'
+	@printf '  $(OUT)/%s/index.html\n' $(basename $(notdir $(DEMO)))
+	@printf 'Their artifacts and traces lie beside them, and as run.html the picture that stagecall diagram draws.\n'
+	@printf 'To watch a run while it goes on: $(BIN)/stagecall run $(lastword $(DEMO)) --serve\n'
 
 test: $(VENV)/dev.stamp ## run the whole suite; ARGS="-k dispose" picks tests
 	$(BIN)/python -m pytest -n logical $(ARGS)
