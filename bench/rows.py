@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from bench import cancel, cpu, hooks, imports, journal, memory, output, serving, spawn, uploads
+from bench import cancel, cpu, hooks, imports, journal, memory, output, serving, spawn, uploads, webhooks
 from bench.effort import Effort, UnavailableError
 from bench.figures import Result, Target
 
@@ -133,6 +133,7 @@ _ROWS = (
     Row("upload", "one large file into object storage", "MB/s", uploads.large),
     Row("upload-files", "files of 4 KB into object storage, five at once", "/s", uploads.small),
     Row("upload-memory", "memory that uploading a file of 1 GB takes at most", "MB", uploads.memory),
+    Row("webhook-cpu", "CPU per request to a web hook", "us", webhooks.requests),
     Row(
         "log-to-1",
         "a log that still grows to one HTTP reader",

@@ -6,6 +6,7 @@ An asyncio server would count a connection only once its TLS handshake is done.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,8 @@ BACKLOG = 1024
 
 PAUSE = 0.2
 """Seconds until the next attempt where a connection could not be accepted, as with no descriptor left."""
+
+_NOT_OURS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
@@ -48,17 +51,23 @@ class Listener:
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the port. Raises: OSError."""
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        try:
-            for family, _, _, _, address in dict.fromkeys(found):
-                # A name may have several addresses; where the port is chosen here, they share it.
-                at = (address[0], self._port(), *address[2:]) if port == 0 else address
+        found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        missing: OSError | None = None
+        for family, _, _, _, address in dict.fromkeys(found):
+            # A name may have several addresses; where the port is chosen here, they share it.
+            at = (address[0], self._port(), *address[2:]) if port == 0 else address
+            try:
                 listening = socket.create_server(at, family=family, backlog=BACKLOG)
-                listening.setblocking(False)
-                self._sockets.append(listening)
-        except OSError:
-            self._close_sockets()
-            raise
+            except OSError as error:
+                if error.errno not in _NOT_OURS:
+                    self._close_sockets()
+                    raise
+                missing = error  # a name's address that this host has not: as with IPv6 turned off
+                continue
+            listening.setblocking(False)
+            self._sockets.append(listening)
+        if missing is not None and not self._sockets:
+            raise missing
         self._listen()
         return self._port()
 

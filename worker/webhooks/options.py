@@ -26,8 +26,9 @@ class WebHookOptions:
     server; without it they name `host` and the port. `tls_certificate` and `tls_key` are PEM files; the key may
     stand in the certificate's. Times are in seconds, sizes in bytes.
 
-    At most `max_connections` are open; where one more arrives, the one that has been idle longest gives way, and
-    without an idle one the new one is answered 503. A client that neither sends what it began nor takes what it is
+    At most `max_connections` are open, and never more than three quarters of the descriptors that the process may
+    have. Where one more arrives, the one that has been idle longest gives way, and without an idle one the new one
+    is answered 503. A client that neither sends what it began nor takes what it is
     sent for `idle_timeout` is dropped; so is a connection without a request for that long. `drain` is how long open
     requests may take when the server is closed.
 
@@ -46,7 +47,7 @@ that a client could ask for: set publicUrl
     public_url: str | None = attrs.field(default=None, converter=_without_slash)
     tls_certificate: str | None = None
     tls_key: str | None = None
-    max_connections: int = 1000
+    max_connections: int = 4000
     idle_timeout: float = 60.0
     max_header_bytes: int = 16 * KIB
     max_body_bytes: int = 16 * MIB

@@ -6,7 +6,9 @@ import asyncio
 import hashlib
 import hmac
 import os
+import resource
 import secrets
+import sys
 from types import TracebackType
 from typing import Any
 
@@ -52,6 +54,7 @@ class WebHookServer:
         self.exchanges: set[Exchange] = set()
         self.port = self.options.port
         self._base: str | None = None
+        self._most = self.options.max_connections
         self._closed = False
         self._listener: Listener | None = None
         self._requests: _Requests | None = None
@@ -68,6 +71,13 @@ class WebHookServer:
         if options.tls_certificate is not None:
             certificate = await asyncio.to_thread(Certificate, options, self.monitor)
         self._requests = _Requests(self)
+        self._most = min(options.max_connections, _descriptors())
+        if self._most < options.max_connections:
+            self.monitor.log(
+                "the limit of open files allows fewer connections to web hooks than configured",
+                configured=options.max_connections,
+                allowed=self._most,
+            )
         listener = Listener(self._admit, certificate, options.idle_timeout)
         try:
             self.port = await listener.start(options.host, options.port)
@@ -148,7 +158,7 @@ class WebHookServer:
 
     def _admit(self) -> Connection | None:
         """Return a new connection if there is room for it; the one that is idle longest makes some."""
-        if len(self._connections) >= self.options.max_connections:
+        if len(self._connections) >= self._most:
             if not (idle := self._idle()):
                 return None
             longest = min(idle, key=lambda one: one.idle_since)
@@ -196,3 +206,9 @@ class _Requests(web.Server):
         )
         request.hook = hook
         return request
+
+
+def _descriptors() -> int:
+    """Return for how many connections this process may have descriptors; the runs need some, too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else max(1, soft * 3 // 4)

@@ -8,6 +8,8 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
 
+from stagecall.worker.webhooks import exchange
+
 
 class Room:
     """A handler that answers `go/...` at once, and else when the test opens the door."""
@@ -307,8 +309,72 @@ async def test_a_lost_websocket_is_read_as_closed(serve, client):
     socket = await client.ws_connect(hook.url)
     await talk.open.wait()
 
-    socket.get_extra_info("socket")
     socket._response.connection.transport.abort()
     await asyncio.wait_for(talk.over.wait(), 3)
 
     assert talk.ends in (["CLOSED"], ["CLOSING"])
+
+
+async def test_a_websocket_handler_that_does_not_read_ends_too(serve, client, monkeypatch):
+    """Who never finds out that the client is gone is cancelled after a while."""
+    monkeypatch.setattr(exchange, "LOST_BUDGET", 0.1)
+    ready, ends = asyncio.Event(), []
+
+    async def deaf(request: web.Request) -> web.WebSocketResponse:
+        talk = web.WebSocketResponse()
+        await talk.prepare(request)
+        ready.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append("ended")
+        return talk
+
+    hook = await (await serve()).attach(deaf)
+    talk = await client.ws_connect(hook.url)
+    await ready.wait()
+
+    talk._response.connection.transport.abort()
+    await asyncio.wait_for(hook.detach(grace=5), 2)
+
+    assert ends == ["ended"]
+
+
+async def test_cancelled_closing_closes_at_once(serve, client):
+    """Who cancels the drain gets what the drain was for."""
+    room, server = Room(), await serve()
+    hook = await server.attach(room)
+    asked = asyncio.ensure_future(get(client, hook.url))
+    await room.entered.acquire()
+    closing = asyncio.ensure_future(server.close(drain=60))
+    await asyncio.sleep(0.05)
+
+    closing.cancel()
+    await asyncio.wait([closing])
+
+    assert closing.cancelled()
+    await asyncio.wait([asked], timeout=5)
+    assert room.ends == ["cancelled"]
+
+
+async def test_cleaning_up_is_not_cancelled_again(serve, client):
+    """A handler that is cancelled has time to put things in order, though its client goes meanwhile, too."""
+    entered, ends = asyncio.Event(), []
+
+    async def tidy(request: web.Request) -> web.Response:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.2)
+            ends.append("tidied up")
+        return web.Response()
+
+    hook = await (await serve()).attach(tidy)
+    asked = asyncio.ensure_future(get(client, hook.url))
+    await entered.wait()
+
+    await hook.detach()
+
+    assert ends == ["tidied up"]
+    await asyncio.wait([asked])

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import resource
 import socket
 import time
 from urllib.parse import urlsplit
@@ -331,3 +332,19 @@ async def test_running_out_of_descriptors_passes(serve, client, monkeypatch, cap
 
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == ["cannot accept a connection: Too many open files"] * 2
+
+
+async def test_descriptors_are_left_for_the_runs(monkeypatch, serve, connect, monitor):
+    """Where the process may open fewer files than there may be connections, a quarter of them is not for clients."""
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (8, 8))
+
+    hook = await (await serve(max_connections=100)).attach(swallow)
+    raws = [await connect(hook.url) for _ in range(8)]
+
+    assert monitor.logs == [
+        (
+            "the limit of open files allows fewer connections to web hooks than configured",
+            {"configured": 100, "allowed": 6},
+        )
+    ]
+    assert [await raw.rest() for raw in raws[:2]] == [b"", b""]

@@ -1,6 +1,7 @@
 """A handler is reached below its address and nowhere else, by requests and websockets, over HTTP and TLS."""
 
 import asyncio
+import socket
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,11 +16,11 @@ async def describe(request: web.Request) -> web.Response:
 
 
 async def echo(request: web.Request) -> web.WebSocketResponse:
-    socket = web.WebSocketResponse()
-    await socket.prepare(request)
-    async for message in socket:
-        await socket.send_bytes(message.data)
-    return socket
+    talk = web.WebSocketResponse()
+    await talk.prepare(request)
+    async for message in talk:
+        await talk.send_bytes(message.data)
+    return talk
 
 
 async def test_handler_sees_the_request_without_the_prefix(serve, client):
@@ -110,9 +111,9 @@ async def test_websockets(serve, client):
     """A handler may turn a request into a websocket."""
     hook = await (await serve()).attach(echo)
 
-    async with client.ws_connect(hook.url) as socket:
-        await socket.send_bytes(b"\x00\xff")
-        message = await socket.receive(5)
+    async with client.ws_connect(hook.url) as talk:
+        await talk.send_bytes(b"\x00\xff")
+        message = await talk.receive(5)
 
     assert (message.type, message.data) == (WSMsgType.BINARY, b"\x00\xff")
 
@@ -161,3 +162,25 @@ async def test_a_port_that_is_taken_is_a_mistake_of_the_configuration(serve):
 
     with pytest.raises(ConfigurationError, match=f"cannot listen on 127.0.0.1 port {taken}: "):
         await WebHookServer(WebHookOptions(port=taken)).start()
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", ""])
+async def test_names_and_other_families(serve, client, host):
+    """A name is served on all its addresses that this host has, by one port; so is every address for none."""
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            pass
+    except OSError:
+        if host == "::1":
+            pytest.skip("this host has no IPv6")
+    server = await serve(host=host, **({} if host else {"public_url": "http://localhost:1"}))
+    hook = await server.attach(describe)
+
+    async with client.get(hook.url.replace(":1/", f":{server.port}/")) as response:
+        assert (response.status, await response.json()) == (200, ["GET", "/", {}, ""])
+
+
+async def test_a_host_that_is_not_ours_is_a_mistake_of_the_configuration():
+    """An address of somebody else cannot be listened on."""
+    with pytest.raises(ConfigurationError, match=r"cannot listen on 192.0.2.1 port 0: "):
+        await WebHookServer(WebHookOptions(host="192.0.2.1")).start()
