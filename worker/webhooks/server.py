@@ -54,6 +54,7 @@ class WebHookServer:
         self.exchanges: set[Exchange] = set()
         self.port = self.options.port
         self._base: str | None = None
+        self._public_path = self.options.public_path
         self._most = self.options.max_connections
         self._closed = False
         self._listener: Listener | None = None
@@ -137,7 +138,7 @@ class WebHookServer:
 
         Hooks lie under a keyed digest of their slugs: how long a look-up takes says nothing about any slug.
         """
-        for slug, rest in split_target(target, self.options.public_path):
+        for slug, rest in split_target(target, self._public_path):
             known, hook = self._hooks.get(self._digest(slug), (None, None))
             if known is not None and hmac.compare_digest(known.encode(), slug.encode("utf-8", "replace")):
                 return hook, rest
