@@ -378,3 +378,25 @@ async def test_cleaning_up_is_not_cancelled_again(serve, client):
 
     assert ends == ["tidied up"]
     await asyncio.wait([asked])
+
+
+async def test_what_a_client_does_not_take_holds_nothing_open(serve, connect):
+    """A detached hook waits for nobody to read what was sent: its connections are closed then and there."""
+    used = []
+
+    async def pour(request: web.Request) -> web.StreamResponse:
+        used.append(request.get_extra_info("socket"))
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(bytes(65536))
+
+    hook = await (await serve()).attach(pour)
+    raw = await connect(hook.url, limit=1024)
+    await raw.send(f"GET {urlsplit(hook.url).path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await raw.head()
+
+    await hook.detach(grace=0.3)
+    await asyncio.sleep(0)
+
+    assert [connection.fileno() for connection in used] == [-1]
