@@ -8,7 +8,20 @@ from typing import Any
 
 import attrs
 
-from bench import cancel, cpu, hooks, imports, journal, memory, output, serving, spawn, uploads, webhooks
+from bench import (
+    artifacts,
+    cancel,
+    cpu,
+    hooks,
+    imports,
+    journal,
+    memory,
+    output,
+    serving,
+    spawn,
+    uploads,
+    webhooks,
+)
 from bench.effort import Effort, UnavailableError
 from bench.figures import Result, Target
 
@@ -130,6 +143,8 @@ _ROWS = (
     ),
     Row("output-masked", "output of a task into a log that shows no secrets", "MB/s", output.masked),
     Row("output-limited", "output of a task of which the log takes a MiB", "MB/s", output.limited),
+    Row("artifacts", "small files of a task's directory into a folder", "/s", artifacts.directory),
+    Row("artifacts-memory", "memory that a run holds of an artifact", "B", artifacts.held),
     Row("upload", "one large file into object storage", "MB/s", uploads.large),
     Row("upload-files", "files of 4 KB into object storage, five at once", "/s", uploads.small),
     Row("upload-memory", "memory that uploading a file of 1 GB takes at most", "MB", uploads.memory),
