@@ -196,10 +196,29 @@
       return undefined;
     }
 
+    // Have what the window shows in the layer, and a little around it. Wrapped rows may be lower than guessed.
     fillAround() {
-      const { source, top } = this;
-      const window = Math.ceil((this.height + this.shift) / this.rowHeight) + 1;
-      this.fill(Math.max(source.firstRow, top - AROUND), Math.min(source.rows, top + window + AROUND));
+      const { source, top, rowHeight } = this;
+      const margin = AROUND * rowHeight;
+      const from = this.reach(top, -margin);
+      for (let to = this.reach(top, this.height + this.shift + margin); ; ) {
+        this.fill(from, to);
+        const missing = this.height + this.shift - (this.bottomOf(to - 1) - this.offsetOf(top));
+        if (missing < 0 || to === source.rows) return;
+        to = this.reach(to, missing + margin);
+      }
+    }
+
+    // How far rows that are that high together reach from a row: at least one row on, if there is one.
+    reach(row, pixels) {
+      const { source } = this;
+      let rest = Math.abs(pixels);
+      if (pixels < 0) {
+        while (rest > 0 && row > source.firstRow) rest -= this.heightOf(--row);
+        return row;
+      }
+      while (rest > 0 && row < source.rows) rest -= this.heightOf(row++);
+      return row;
     }
 
     // Have the rows from `from` up to `to` in the layer, in order, and those pinned.
@@ -251,8 +270,12 @@
     alignEnd() {
       const { source } = this;
       const last = source.rows - 1;
-      const least = Math.ceil(this.height / this.rowHeight) + 1;
-      this.fill(Math.max(source.firstRow, last - least), source.rows);
+      for (let from = this.reach(source.rows, -this.height); ; ) {
+        this.fill(from, source.rows);
+        const missing = this.height - (this.bottomOf(last) - this.offsetOf(from));
+        if (missing <= 0 || from === source.firstRow) break;
+        from = this.reach(from, -missing);
+      }
       let height = 0, row = last;
       for (; row >= source.firstRow && this.elements.has(row); row--) {
         height += this.elements.get(row).offsetHeight;

@@ -6,8 +6,8 @@
   const stagecall = (globalThis.stagecall ??= {});
   const { flags: FLAGS, PLAIN } = stagecall.ansi;
 
-  const MOST_RUNS = 400; // of a row that change how it looks; the rest of it is plain
-  const MOST_MARKS = 400;
+  const MOST_RUNS = 200; // of a row that change how it looks; the rest of it is plain
+  const MOST_MARKS = 200;
   const CLASSES = [
     [FLAGS.BOLD, "log-bold"],
     [FLAGS.ITALIC, "log-italic"],
