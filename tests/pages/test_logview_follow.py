@@ -107,9 +107,11 @@ async def test_log_that_is_gone_is_not_asked_for_again(log):
     assert told == "0 lines · 0 bytes · cannot be read: 410 Gone"
 
 
-async def test_log_that_became_shorter_is_refused(log):
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_log_that_became_shorter_is_refused(log, ranges):
     """A log with fewer bytes than were read from it is another log: nothing of it is mixed in."""
     log.site.log = b"short"
+    log.site.ranges = ranges
     await log.run("await view.append(new Uint8Array(1000))")
 
     state, _ = await followed(log)

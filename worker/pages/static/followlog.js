@@ -89,6 +89,7 @@
     async take(reader, skipped) {
       for (;;) {
         const { done, value } = await reader.read();
+        if (done && skipped > 0) throw new Final("it is shorter than what was read of it before");
         if (done) return;
         const rest = value.subarray(Math.min(skipped, value.length));
         skipped -= value.length - rest.length;
