@@ -15,6 +15,9 @@ from stagecall.worker.pages.policy import PAGE
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
+BOUND = 30.0
+"""Seconds after which the server gives up on what it waits for."""
+
 SCRIPTS = (
     *("ansi", "colours", "regex", "logstore", "logsearch", "loglist", "logrow"),
     *("logselection", "logtoolbar", "logview", "followlog"),
@@ -66,11 +69,14 @@ class LogSite:
     asked: list[str | None] = attrs.field(factory=list)
     """The Range header of each request."""
     url: str = attrs.field(init=False, default="")
+    seen: asyncio.Condition = attrs.field(factory=asyncio.Condition, init=False)
+    seen_bytes: int = attrs.field(default=0, init=False)
     _runner: Any = attrs.field(init=False, default=None)
 
     async def __aenter__(self) -> LogSite:
         app = web.Application()
         app.router.add_get("/log", self._log)
+        app.router.add_get("/seen/{bytes}", self._seen)
         app.router.add_get("/{name:.*}", self._static)
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -115,10 +121,22 @@ class LogSite:
         stop = self.cuts.pop(0) if self.cuts else total
         await response.write(self.log[first:stop])
         if stop < total:
-            await asyncio.sleep(0.05)  # lets what was written leave before the connection goes
+            await self._until_seen(
+                stop
+            )  # a browser forgets what nobody has taken yet when a connection drops
             assert request.transport is not None
             request.transport.abort()
         return response
+
+    async def _seen(self, request: web.Request) -> web.StreamResponse:
+        async with self.seen:
+            self.seen_bytes = int(request.match_info["bytes"])
+            self.seen.notify_all()
+        return web.Response()
+
+    async def _until_seen(self, count: int) -> None:
+        async with asyncio.timeout(BOUND), self.seen:
+            await self.seen.wait_for(lambda: self.seen_bytes >= count)
 
 
 @attrs.define
