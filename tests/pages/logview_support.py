@@ -32,7 +32,7 @@ globalThis.bytesOf = (text) => new TextEncoder().encode(text);
 globalThis.fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
 globalThis.frame = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
 globalThis.until = async (holds) => {
-  for (let frames = 0; frames < 3000; frames++) {
+  for (let frames = 0; frames < 900; frames++) {
     if (holds()) return true;
     await frame();
   }
