@@ -106,6 +106,7 @@ class Pages:
         for place, entry in await WORK.submit(lambda: list(recorded_below(folder, MOST_RECORDED))).future:
             if self.index.get(entry.key) is None:
                 self.index.put(RecordedRun(place, entry, self._memory))
+        self._make_room()
 
     def _make_room(self) -> None:
         while len(self._whole) > self._keep_whole:
