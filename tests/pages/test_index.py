@@ -65,7 +65,7 @@ def test_change_among_ten_thousand_runs_is_found_at_once():
     index, subjects = index_of(10_000)
     known = index.since(0)[-1].version
     index.put(subjects[5_000])
-    looked_at = []
+    looked_at: list[object] = []
     index._subjects = Watched(index._subjects, looked_at)
 
     changed = index.since(known)

@@ -29,7 +29,7 @@ def run(tmp_path):
 
 
 def test_artifacts_go_to_a_bucket(run, tmp_path):
-    """With credentials of the environment; run.json stays in the output folder."""
+    """With credentials of the environment; run.json and the page stay in the output folder."""
     with s3_server() as server:
         options = f"{{endpoint: '{server.url}', region: {REGION}, allow_http: true}}"
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
@@ -40,7 +40,7 @@ def test_artifacts_go_to_a_bucket(run, tmp_path):
     assert done.code == 0, done.err
     assert server.objects[place][0] == b"made\n"
     assert f"s3://bucket/{place}" in done.out + done.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["run.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["index.html", "run.json"]
 
 
 def test_artifacts_go_to_a_folder(run, tmp_path):
