@@ -21,7 +21,6 @@ from .board import Board, Card
 from .escapes import RESET
 from .exits import Exit, exit_of
 from .output import Streams
-from .page import leave_page
 from .report import PAGE, Report
 from .screen import Screen
 from .summary import refusals, summarise
@@ -221,7 +220,7 @@ class Batch:
     async def _leave_page(self, run: TaskRun, job: Job, log: LogView) -> None:
         """Write the page of a run; what keeps that from happening is told, and changes nothing else."""
         try:
-            await WORK.submit(leave_page, job.folder, job.label, run.trace, run.lifecycle, log).future
+            await WORK.submit(_write_page, job, run, log).future
         except Exception as error:
             self.note(f"stagecall: {job.folder / PAGE}: the page of the run cannot be written: {error}")
 
@@ -243,6 +242,12 @@ def write_trace(file: Path, document: Any) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _write_page(job: Job, run: TaskRun, log: LogView) -> None:
+    from .page import leave_page  # takes a while to import, which no task should wait for
+
+    leave_page(job.folder, job.label, run.trace, run.lifecycle, log)
 
 
 def _tasks(count: int) -> str:
