@@ -90,6 +90,11 @@ class WebHookServer:
             ) from error
         self._listener, self._base = listener, options.base(self.port)
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open, those that still shake hands included."""
+        return len(self._connections)
+
     async def attach(self, handler: Handler) -> AttachedHook:
         """Let `handler` answer below a new address. Raises: LifecycleError before `start` and after `close`."""
         if self._base is None or self._closed:
@@ -117,8 +122,6 @@ class WebHookServer:
                 connection.abort()
             await asyncio.gather(*(hook.detach(grace) for hook in hooks))
         finally:
-            for exchange in self.exchanges:
-                exchange.cancel()
             for connection in list(self._connections):
                 connection.abort()
         if tasks := {exchange.task for exchange in self.exchanges} - {asyncio.current_task()}:

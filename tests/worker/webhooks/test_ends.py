@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from socket import create_connection
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -33,7 +34,7 @@ class Room:
 
 
 class Talk:
-    """A websocket handler that tells how its client ended; `stubborn` ones do not read."""
+    """A websocket handler that remembers what it read last: how its client ended."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -241,19 +242,51 @@ async def test_closing_drains_for_a_bounded_time(serve, opened, monitor):
 
 
 async def test_closing_ends_what_was_being_detached(serve, client):
-    """A long grace of a hook is cut short by the server's drain."""
+    """A long grace of a hook is cut short by the server's drain; websockets are told even so."""
+    talk, server = Talk(), await serve()
+    hook = await server.attach(talk)
+    socket = await client.ws_connect(hook.url)
+    await talk.open.wait()
+    detaching = asyncio.ensure_future(hook.detach(grace=600))
+    await asyncio.sleep(0)
+
+    closing = asyncio.ensure_future(server.close(drain=0))
+    message = await socket.receive(5)
+    await asyncio.wait_for(closing, 3)
+    await asyncio.wait_for(detaching, 1)
+
+    assert (message.data, talk.ends) == (1001, ["CLOSING"])
+
+
+async def test_idle_connections_need_no_drain(serve, client, connect):
+    """While open requests have their time, connections without one are closed at once."""
     room, server = Room(), await serve()
     hook = await server.attach(room)
     asked = asyncio.ensure_future(get(client, hook.url))
     await room.entered.acquire()
-    detaching = asyncio.ensure_future(hook.detach(grace=600))
-    await asyncio.sleep(0)
+    idle = await connect(hook.url)
+    await idle.send(b"GET /")
 
-    await asyncio.wait_for(server.close(drain=0), 3)
-    await asyncio.wait_for(detaching, 1)
+    closing = asyncio.ensure_future(server.close(drain=30))
 
-    assert room.ends == ["cancelled"]
-    await asyncio.wait([asked])
+    assert await idle.rest() == b""
+    assert not closing.done()
+    room.door.set()
+    assert await asked == (200, "at last")
+    await asyncio.wait_for(closing, 5)
+
+
+async def test_a_connection_that_was_just_accepted_is_closed_too(serve):
+    """Between accepting and greeting a client nothing is lost: no descriptor stays open."""
+    server = await serve()
+    with create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        listener = server._listener
+        assert listener is not None
+        listener._accept(listener._sockets[0])
+
+        await server.close()
+
+        assert (client.recv(1), server.connections) == (b"", 0)
 
 
 async def test_closing_under_load_leaves_nothing(serve, connect):
@@ -391,8 +424,11 @@ async def test_what_a_client_does_not_take_holds_nothing_open(serve, connect):
         while True:
             await response.write(bytes(65536))
 
-    hook = await (await serve()).attach(pour)
+    server = await serve()
+    hook, other = await server.attach(pour), await server.attach(Room())
     raw = await connect(hook.url, limit=1024)
+    await raw.send(f"GET {urlsplit(other.url).path}go HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await raw.until(b"gone")
     await raw.send(f"GET {urlsplit(hook.url).path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     await raw.head()
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
-from stagecall.worker.webhooks import connection
+from stagecall.worker.webhooks import connection, listening
 
 
 async def swallow(request: web.Request) -> web.Response:
@@ -322,9 +322,12 @@ async def test_running_out_of_descriptors_passes(serve, client, monkeypatch, cap
         return accept(self)
 
     monkeypatch.setattr(socket.socket, "accept", failing)
+    begun = time.monotonic()
 
     async with client.get(hook.url) as response:
         assert response.status == 200
+
+    assert time.monotonic() - begun >= 2 * listening.PAUSE  # and does not try without a pause meanwhile
 
     said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert said == ["cannot accept a connection: Too many open files"] * 2

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import quote
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stagecall.worker.webhooks.targets import loggable, new_slug, split_target
@@ -15,6 +15,7 @@ PUBLIC_PATHS = st.sampled_from(["", "/hooks", "/a/b", "/" + "h" * 22])
 
 
 @given(SLUGS, RESTS, PUBLIC_PATHS, st.booleans())
+@example("h" * 22, "/x/", "/" + "h" * 22, True)
 def test_a_slug_is_found_with_or_without_the_public_path(slug, rest, public_path, stripped):
     """Whether the proxy strips the public path or not, the handler's part is the same, to the letter."""
     target = ("" if stripped else public_path) + f"/{slug}{rest}"

@@ -171,6 +171,8 @@ async def test_without_a_handshake_there_is_no_connection(serve, connect, files,
     await raw.send(sent)
 
     assert b"HTTP" not in await raw.rest()
+    await server.close()
+    assert server.connections == 0
 
 
 async def test_handshakes_are_counted(serve, connect, client, files):
@@ -183,6 +185,7 @@ async def test_handshakes_are_counted(serve, connect, client, files):
         assert response.status == 200
 
     assert [await raw.rest() for raw in silent[:4]] == [b""] * 4
+    assert server.connections <= 5
 
 
 async def test_closing_ends_handshakes(serve, connect, files):
