@@ -99,6 +99,10 @@ class RunArtifacts:
         """What is stored, in the order in which the names were first used."""
         return list((self._stored or {}).values())
 
+    def get(self, name: str) -> Artifact | None:
+        """Return the artifact of that name as it is now, however many there are."""
+        return (self._stored or {}).get(name)
+
     @property
     def progress(self) -> Progress:
         """How far the uploads are, from any thread."""

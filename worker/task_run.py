@@ -95,6 +95,10 @@ class TaskRun(Run):
         """What was stored, each under its name as it is now."""
         return self._artifacts.stored
 
+    def artifact(self, name: str) -> Artifact | None:
+        """Return the artifact of that name as it is now."""
+        return self._artifacts.get(name)
+
     @property
     def progress(self) -> Progress:
         """How far the uploads are; from any thread."""

@@ -11,14 +11,14 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from ...lifecycle.errors import StagecallError
-from ..artifacts.names import name_problem
+from ..artifacts.names import MAX_CHARACTERS, name_problem
 from .document import CHAIN, SIGNATURE, VERSION
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def verify_folder(folder: Path, key: Ed25519PublicKey, *, unlisted: bool = False
         chain = _signed_chain(folder, root, key)
         problems = dict(_damaged(root, chain["artifacts"]))
         if not unlisted:
-            listed = {*chain["artifacts"], CHAIN, SIGNATURE}
-            problems |= {name: "is not in the signed list" for name in _entries(root) if name not in listed}
+            problems |= dict(_strangers(root, {*chain["artifacts"], CHAIN, SIGNATURE}))
     finally:
         os.close(root)
     return Verdict(
@@ -166,12 +165,8 @@ def _sha256(root: int, name: str) -> str:
 def _opened(root: int, name: str) -> int:
     """Open a regular file below `root`, through folders only. Raises: OSError."""
     *folders, last = name.split("/")
-    parent = os.dup(root)
+    parent = _folder(root, folders)
     try:
-        for folder in folders:
-            inner = os.open(folder, _FOLDER, dir_fd=parent)
-            os.close(parent)
-            parent = inner
         file = os.open(last, _FILE, dir_fd=parent)
     finally:
         os.close(parent)
@@ -181,13 +176,50 @@ def _opened(root: int, name: str) -> int:
     return file
 
 
-def _entries(root: int) -> Iterator[str]:
-    """Yield the path of everything below `root` that is no folder; a link to one is none."""
-    for place, folders, files, folder in os.fwalk(".", dir_fd=root):
-        links = (name for name in folders if _is_link(name, folder))
-        for name in (*files, *links):
-            yield os.path.normpath(os.path.join(place, name))
+def _folder(root: int, folders: Sequence[str]) -> int:
+    """Open a folder below `root`, through folders only. Raises: OSError."""
+    parent = os.dup(root)
+    try:
+        for name in folders:
+            inner = os.open(name, _FOLDER, dir_fd=parent)
+            os.close(parent)
+            parent = inner
+    except BaseException:
+        os.close(parent)
+        raise
+    return parent
 
 
-def _is_link(name: str, folder: int) -> bool:
-    return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+def _strangers(root: int, listed: Container[str]) -> Iterator[tuple[str, str]]:
+    """Yield what is below `root` without being listed, and the folders that may hide such: those could not be seen.
+
+    Folders are opened one at a time from `root` on, so that neither descriptors nor the stack bound how deep they go.
+    """
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        place = waiting.pop()
+        if len("/".join(place)) > MAX_CHARACTERS:
+            yield "/".join(place), "is a folder deeper than any artifact lies"
+            continue
+        try:
+            files, folders = _listing(root, place)
+        except OSError as error:
+            yield "/".join(place) or ".", f"cannot be read: {error.strerror or error}"
+            continue
+        waiting += [(*place, name) for name in folders]
+        for name in ("/".join((*place, name)) for name in files):
+            if name not in listed:
+                yield name, "is not in the signed list"
+
+
+def _listing(root: int, place: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what is in a folder: what is none, links to folders too, and the folders. Raises: OSError."""
+    found: tuple[list[str], list[str]] = [], []
+    folder = _folder(root, place)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                found[entry.is_dir(follow_symlinks=False)].append(entry.name)
+    finally:
+        os.close(folder)
+    return found

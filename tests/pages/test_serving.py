@@ -6,15 +6,19 @@ import json
 import os
 import shutil
 import socket
+import threading
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
-from stagecall.worker.pages import streams
+from stagecall.worker.pages import recorded, streams
 from stagecall.worker.pages.recorded import RecordedRun
+from stagecall.worker.pages.runs import stored_artifacts
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -182,6 +186,89 @@ async def test_artifacts_lead_on_within_the_run_and_to_the_web(site):
     assert (answers["link"][2], answers["live"][2]) == (b"the log", b"the log")
     assert answers["web"][1]["Location"] == "https://ci.example.org/"
     assert b"file-missing-on-worker: no such file" in answers["missing"][2]
+
+
+async def test_redirect_is_followed_without_a_look_at_every_artifact(site, monkeypatch):
+    """A run may have hundreds of thousands of artifacts: which one an address is of is not found by asking them all."""
+    run = await site.begin()
+    asked: list[str] = []
+    for number in range(200):
+        await run.run.context.create_error_artifact(
+            f"public/{number}", reason="file-missing-on-worker", message=""
+        )
+    stored = await run.artifact("public/logs/a b%", b"the log")
+    address = Path(stored.path).as_uri()
+    await run.run.context.create_redirect_artifact("live", url=address, content_type="text/plain")
+    url = run.subject.store.url
+
+    def counted(task, name):
+        asked.append(name)
+        return url(task, name)
+
+    monkeypatch.setattr(run.subject.store, "url", counted)
+
+    answer = await get(f"{run.url}artifacts/live")
+
+    assert (answer[0], answer[2], asked) == (200, b"the log", ["public/logs/a b%"])
+
+
+async def test_recorded_artifacts_are_gathered_once(site, tmp_path, monkeypatch):
+    """The artifacts of a recorded run are taken from its trace once, and not on the loop."""
+    run = await site.begin()
+    await run.artifact("public/a.txt", b"content")
+    await run.finish()
+    (tmp_path / "earlier/one").mkdir(parents=True)
+    document = json.dumps(run.run.trace.to_document()).replace(run.run.info.task_id, "A" * 22)
+    (tmp_path / "earlier/one/run.json").write_text(document)
+    shutil.copytree(site.folder / "store" / run.run.info.task_id / "0", tmp_path / "earlier/one/artifacts")
+    await site.pages.add_recorded(tmp_path / "earlier")
+    threads = []
+
+    def gather(trace):
+        threads.append(threading.current_thread())
+        return stored_artifacts(trace)
+
+    monkeypatch.setattr(recorded, "stored_artifacts", gather)
+
+    answers = [await get(f"{site.url}runs/{'A' * 22}/0/artifacts/public/a.txt") for _ in range(3)]
+
+    assert [(status, content) for status, _, content in answers] == [(200, b"content")] * 3
+    assert [thread is threading.main_thread() for thread in threads] == [False]
+
+
+async def test_trace_is_served_as_the_run_leaves_it(site):
+    """`run.json` of a page and of the output folder say the same."""
+    run = await site.begin()
+    await run.artifact("public/ü.txt", b"content")
+    await run.finish()
+
+    answer = json.loads((await get(f"{run.url}run.json"))[2])
+
+    assert answer == json.loads(json.dumps(run.run.trace.to_document()))
+
+
+async def test_long_story_is_told_beside_others(site):
+    """A listener who takes everything at once does not keep the loop: each piece lets others have their turn."""
+    turns = 0
+
+    class Taker(web.StreamResponse):
+        async def write(self, data):
+            pass
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    stream = streams.EventStream(make_mocked_request("GET", "/"))
+    stream.response = Taker()
+    beside = asyncio.create_task(others())
+
+    await stream.send(streams.message("x" * streams.PIECE_BYTES) for _ in range(50))
+
+    beside.cancel()
+    assert turns >= 50
 
 
 async def test_preview_is_the_beginning_as_text(site):

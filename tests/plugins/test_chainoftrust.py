@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import subprocess
 from datetime import UTC, datetime
 
 import pytest
@@ -203,6 +204,42 @@ def test_a_folder_that_is_a_link_is_not_entered(stored, tmp_path):
     verdict = verify_folder(stored, KEY.public_key())
 
     assert set(verdict.problems) == {"public/logs", "public/logs/task.log"}
+
+
+def test_a_folder_without_end_is_a_problem(stored):
+    """How deep folders go is whoever brings them to say: beyond where artifacts can lie they are not entered."""
+    folder = os.open(stored, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=folder)
+        inner = os.open("d", os.O_RDONLY, dir_fd=folder)
+        os.close(folder)
+        folder = inner
+    os.close(folder)
+
+    verdict = verify_folder(stored, KEY.public_key())
+
+    subprocess.run(["rm", "-r", stored / "d"], check=True)  # Python's own would not come to the end
+    assert list(verdict.problems.values()) == ["is a folder deeper than any artifact lies"]
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied"), FileNotFoundError(2, "No such file")]
+)
+def test_a_folder_that_cannot_be_looked_into_is_a_problem(stored, monkeypatch, error):
+    """What nobody can look into may hold anything: it is no reason to trust, nor for a traceback."""
+    (stored / "closed").mkdir()
+    scandir = os.scandir
+
+    def closed_to_us(folder):
+        if os.path.samestat(os.stat(folder), os.stat(stored / "closed")):
+            raise error
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", closed_to_us)
+
+    verdict = verify_folder(stored, KEY.public_key())
+
+    assert dict(verdict.problems) == {"closed": f"cannot be read: {error.strerror}"}
 
 
 @given(position=st.integers(0), change=st.integers(1, 255))

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,11 @@ def read_recorded(folder: Path, most: int = MOST_BYTES) -> Trace:
         return Trace.from_document(json.load(file))
 
 
+def _read_whole(folder: Path) -> tuple[Trace, Mapping[str, Artifact]]:
+    trace = read_recorded(folder)
+    return trace, stored_artifacts(trace)
+
+
 def recorded_entry(folder: Path) -> Entry | None:
     """Return the line of the run in a folder, None if there is none that can be listed."""
     try:
@@ -68,20 +73,30 @@ def recorded_below(folder: Path, most: int) -> Iterator[tuple[Path, Entry]]:
 
 @attrs.define(eq=False)
 class Memory:
-    """The recorded runs that were looked at last, a few of them: their traces, and their logs unpacked."""
+    """The recorded runs that were looked at last, a few of them: traces, artifacts, and logs unpacked."""
 
     most: int = 8
-    _traces: OrderedDict[Path, Trace] = attrs.field(factory=OrderedDict, init=False)
+    _runs: OrderedDict[Path, tuple[Trace, Mapping[str, Artifact]]] = attrs.field(
+        factory=OrderedDict, init=False
+    )
     _logs: OrderedDict[Path, HeldLog] = attrs.field(factory=OrderedDict, init=False)
 
     async def trace(self, folder: Path) -> Trace:
         """Return the trace of a folder's run. Raises: OSError, ValueError."""
-        if folder not in self._traces:
-            self._traces[folder] = await WORK.submit(read_recorded, folder).future
-        self._traces.move_to_end(folder)
-        while len(self._traces) > self.most:
-            self._traces.popitem(last=False)
-        return self._traces[folder]
+        return (await self._run(folder))[0]
+
+    async def artifacts(self, folder: Path) -> Mapping[str, Artifact]:
+        """Return the artifacts of a folder's run by their names. Raises: as `trace`."""
+        return (await self._run(folder))[1]
+
+    async def _run(self, folder: Path) -> tuple[Trace, Mapping[str, Artifact]]:
+        if folder not in self._runs:
+            self._runs[folder] = await WORK.submit(_read_whole, folder).future
+        self._runs.move_to_end(folder)
+        found = self._runs[folder]
+        while len(self._runs) > self.most:
+            self._runs.popitem(last=False)
+        return found
 
     async def log(self, folder: Path) -> Source:
         """Return the log of a folder's run for a reader. Raises: LifecycleError, OSError, ValueError."""
@@ -98,7 +113,7 @@ class Memory:
 
     def close(self) -> None:
         """Forget everything."""
-        self._traces.clear()
+        self._runs.clear()
         while self._logs:
             self._logs.popitem()[1].close()
 
@@ -128,11 +143,11 @@ class RecordedRun:
 
     async def artifact(self, name: str) -> Artifact | None:
         """Return the artifact of that name, as the trace tells of it."""
-        return stored_artifacts(await self.trace()).get(name)
+        return (await self.memory.artifacts(self.folder)).get(name)
 
     async def artifact_at(self, url: str) -> Artifact | None:
         """Return the artifact whose file is at an address."""
-        return artifact_in(self.folder, url, stored_artifacts(await self.trace()))
+        return artifact_in(self.folder, url, await self.memory.artifacts(self.folder))
 
     def content(self, name: str, offset: int) -> AsyncIterator[bytes]:
         """Return the content of an artifact from the folder."""

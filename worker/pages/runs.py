@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import attrs
 
@@ -160,14 +160,16 @@ class LiveRun:
 
     async def artifact(self, name: str) -> Artifact | None:
         """Return the artifact of that name as it is now."""
-        return next((artifact for artifact in self.run.artifacts if artifact.name == name), None)
+        return self.run.artifact(name)
 
     async def artifact_at(self, url: str) -> Artifact | None:
         """Return the artifact that the store has at an address."""
         if not isinstance(self.store, AddressedStore):
             return None
-        stored, info = self.store, self.run.info
-        return next((one for one in self.run.artifacts if stored.url(info, one.name) == url), None)
+        for name in _names_in(url):
+            if (found := self.run.artifact(name)) is not None and self.store.url(self.run.info, name) == url:
+                return found
+        return None
 
     def content(self, name: str, offset: int) -> AsyncIterator[bytes]:
         """Return the content of an artifact from the store that it went to."""
@@ -245,7 +247,21 @@ def stored_log(folder: Path, trace: Trace) -> FileLog:
 def artifact_in(folder: Path, url: str, artifacts: Mapping[str, Artifact]) -> Artifact | None:
     """Return the artifact of a run's folder whose file is at the address `url`."""
     root = f"{(folder / 'artifacts').absolute().as_uri()}/"
-    return next((one for one in artifacts.values() if url == root + quote(one.name)), None)
+    name = unquote(url.removeprefix(root))
+    return artifacts.get(name) if url == root + quote(name) else None
+
+
+def _names_in(url: str) -> Iterator[str]:
+    """Yield what may be the name of an artifact at the end of its address: there may be very many to compare with.
+
+    >>> list(_names_in("file:///out/public/a%20b"))
+    ['out/public/a b', 'public/a b', 'a b']
+    """
+    rest = unquote(urlsplit(url).path)
+    while rest:
+        _, _, rest = rest.partition("/")
+        if rest:
+            yield rest
 
 
 _FIELDS = frozenset(field.name for field in attrs.fields(Artifact))

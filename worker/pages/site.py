@@ -25,7 +25,7 @@ from ...lifecycle.errors import LifecycleError
 from ...lifecycle.surroundings import ArtifactStore
 from ...lifecycle.threads import WORK
 from ...plugins.livelog.serving import LogHandler
-from ...specs.trace import Event, Kind
+from ...specs.trace import VERSION, Event, Kind, Trace
 from .assets import asset, content_type
 from .content import serve_artifact
 from .document import served_page
@@ -191,7 +191,7 @@ class Pages:
 
     async def _run_data(self, request: web.Request, subject: Subject) -> web.StreamResponse:
         trace = await subject.trace()
-        text = await WORK.submit(lambda: json.dumps(trace.to_document(), default=str)).future
+        text = await WORK.submit(_document, trace).future
         return web.Response(text=text, headers={**DATA, "Content-Type": "application/json"})
 
     async def _run_log(self, request: web.Request, subject: Subject) -> web.StreamResponse:
@@ -204,6 +204,13 @@ class Pages:
 
     async def _artifact(self, request: web.Request, subject: Subject, name: str) -> web.StreamResponse:
         return await serve_artifact(request, subject, name)
+
+
+def _document(trace: Trace) -> str:
+    """Return a trace as run.json has it; one event after the other, as nothing else runs while JSON is made of one."""
+    head = json.dumps({"version": VERSION, "started": trace.started.isoformat()})
+    events = ", ".join(json.dumps(event.as_dict(seq), default=str) for seq, event in enumerate(trace.events))
+    return f'{head[:-1]}, "events": [{events}]}}'
 
 
 def _page(text: str) -> web.Response:

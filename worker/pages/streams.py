@@ -77,6 +77,9 @@ class EventStream:
         try:
             async with asyncio.timeout(self._patience):
                 await self.response.write(piece)
+                await asyncio.sleep(
+                    0
+                )  # others have their turn, also beside a listener who takes everything at once
         except TimeoutError as error:
             if self._request.transport is not None:
                 self._request.transport.abort()
