@@ -1,17 +1,24 @@
 """`stagecall run --serve` and `stagecall page`: addresses, what is there when, and how it ends."""
 
+import asyncio
 import json
+import os
 import re
 import subprocess
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from stagecall.worker.cli.batch import Batch
+from stagecall.worker.cli.board import Board
 from stagecall.worker.cli.config import WorkerConfig
 from stagecall.worker.cli.exits import Problem
-from stagecall.worker.cli.serving import serve_options, with_pages
+from stagecall.worker.cli.output import Streams
+from stagecall.worker.cli.serving import Serving, serve_options, with_pages
 from stagecall.worker.webhooks import WebHookOptions
 
 from .cli_support import BOUND, COMMAND, environment, stagecall, terminal
@@ -157,6 +164,48 @@ def test_interrupted_command_does_not_stay(here):
 
     assert code == 4
     assert not shown.shows("until you press Enter")
+
+
+@pytest.fixture
+def lingering(monkeypatch):
+    """A command whose run is over, at a terminal where nobody types; and what it has told."""
+    monkeypatch.setattr(Streams, "attended", property(lambda streams: True))
+    ours, its = os.openpty()
+    saved = os.dup(0)
+    os.dup2(its, 0)
+    notes: list[str] = []
+    screen: Any = SimpleNamespace(note=notes.append, hurry=lambda: None)
+    streams = Streams(1, 2, 1, terminal=True, live=True, unicode=True)
+    batch = Batch([], 1, streams, screen, Board(total=0, unicode=True), as_json=False)
+    pages: Any = None
+    batch.serving = Serving(pages, "http://127.0.0.1/", batch)
+    yield batch.serving, notes
+    os.dup2(saved, 0)
+    for descriptor in (saved, ours, its):
+        os.close(descriptor)
+
+
+async def test_a_signal_between_run_and_pages_ends_these_too(lingering):
+    """Who sends a signal when the run is over, and its page is being written, is not asked for Enter then."""
+    serving, notes = lingering
+    serving.batch.interrupt("SIGTERM")
+
+    await asyncio.wait_for(serving.linger(), BOUND)
+
+    assert not any("Enter" in note for note in notes)
+
+
+async def test_a_hurry_ends_the_wait_for_enter(lingering):
+    """Who has used up the first signal before the run was over can still end the wait for Enter."""
+    serving, notes = lingering
+    waiting = asyncio.create_task(serving.linger())
+    await asyncio.sleep(0)
+    assert serving.lingering
+
+    serving.batch.hurry("Ctrl-C")
+
+    await asyncio.wait_for(waiting, BOUND)
+    assert "Enter" in notes[0]
 
 
 def test_open_index_does_not_hold_up_the_end(here):

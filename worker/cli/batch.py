@@ -96,6 +96,8 @@ class Batch:
         for run in list(self.running):
             run.hurry()
         self.hurried.set()
+        if self.serving is not None:
+            self.serving.leave()
         self.screen.hurry()
 
     def quit(self, signal: str) -> None:

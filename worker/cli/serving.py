@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import attrs
@@ -89,7 +89,7 @@ class Serving:
 
     async def linger(self) -> None:
         """Serve on until the person at the terminal has seen enough; without one, return at once."""
-        if self.batch.stopping or not self.batch.streams.attended:
+        if self.batch.stopping or self._left.is_set() or not self.batch.streams.attended:
             return
         self.lingering = True
         self.batch.note(f"stagecall: the pages stay at {self.url} until you press Enter or Ctrl-C")
@@ -102,7 +102,10 @@ class Serving:
             self.lingering = False
 
     def _typed(self) -> None:
-        if not (typed := os.read(0, 4096)) or b"\n" in typed:
+        typed = b""
+        with suppress(OSError):  # the terminal has gone
+            typed = os.read(0, 4096)
+        if not typed or b"\n" in typed:
             self._left.set()
 
 
