@@ -57,11 +57,13 @@ class Sink:
 
         Raises: TaskExceptionError when the disk is full.
         """
+        if self._full:
+            return
         if self.masks is not None:
             data = self.masks.applied(data)
         if self._limit is None or self.size + len(data) <= self._limit + RESERVE_BYTES:
             self._append(data)
-        elif not self._full:
+        else:
             self._full = True
             self._append_line(
                 "[stagecall:error] the log is full: what else would be said about the task is not in it"

@@ -2,7 +2,7 @@
 
 What is on disk goes from file to socket in the kernel (`sendfile`), so that a reader far behind, of whom there
 may be a thousand, costs the worker no memory; only the last few kilobytes of a log that grows, and what has to be
-encrypted, pass through it, one piece at a time. A reader who takes nothing for `patience` seconds is given up.
+encrypted, pass through it, one piece at a time. A reader who does not take a piece in `patience` seconds is given up.
 """
 
 from __future__ import annotations
@@ -137,9 +137,8 @@ class Outgoing:
 
     async def _sent(self) -> None:
         if self.transport.get_write_buffer_size() == 0:
-            await asyncio.sleep(
-                0
-            )  # others have their turn, also beside a reader who takes everything at once
+            # Others have their turn, also beside a reader who takes everything at once.
+            await asyncio.sleep(0)
             return
         async with asyncio.timeout(self.patience):
             await self.writer.drain()

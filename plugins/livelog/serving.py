@@ -23,7 +23,7 @@ from .ranges import Part, UnsatisfiableError, requested
 from .sending import Outgoing, Source
 
 PATIENCE = 60.0
-"""Seconds in which a reader must take something."""
+"""Seconds in which a reader must take a piece of the log, half a megabyte at most."""
 
 _ALWAYS = {
     "Access-Control-Allow-Origin": "*",
@@ -44,8 +44,8 @@ class LogHandler:
     """Serves one log below `root`; a web hook's handler, and a part of a page's.
 
     `new_source` is called for each request, which closes what it returns; it may raise LifecycleError where the log is
-    gone. A reader who takes nothing for `patience` seconds is dropped; `dropped` is told why, as the end of a
-    sentence that begins with "a reader".
+    gone. A reader who takes nothing for `patience` seconds, or so little that a piece of the log is not through by
+    then, is dropped; `dropped` is told why, as the end of a sentence that begins with "a reader".
     """
 
     new_source: Callable[[], Source]
@@ -75,9 +75,8 @@ class LogHandler:
         size = source.size
         headers = {**_TEXT, "Accept-Ranges": "bytes", "X-Log-Bytes": str(size)}
         wanted = None
-        if (
-            request.method == "GET" and "If-Range" not in request.headers
-        ):  # there is nothing that it could match
+        # There is nothing that an If-Range could match.
+        if request.method == "GET" and "If-Range" not in request.headers:
             try:
                 wanted = requested(request.headers.get("Range"), size, ended)
             except UnsatisfiableError:
@@ -131,7 +130,7 @@ class LogHandler:
             _cut(request)  # the reader left
         except TimeoutError:
             _cut(request)
-            self.dropped(f"took nothing for {self.patience:g} s")
+            self.dropped(f"took too little for {self.patience:g} s")
         except OSError as error:
             _cut(request)
             self.dropped(f"could not be served: {error}")

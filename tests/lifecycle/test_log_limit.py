@@ -312,6 +312,7 @@ async def test_messages_have_a_reserve_which_ends_too(new_log):
     message = b"[stagecall] %s\n" % (b"m" * 1000)
 
     taken = [log.tell(message) for _ in range(2000)]
+    taken.append(log.tell(b"short\n"))  # there is room for it, but the log has said that no more is coming
     held = content(log)
 
     full = b"[stagecall:error] the log is full: what else would be said about the task is not in it\n"

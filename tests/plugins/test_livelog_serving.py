@@ -445,7 +445,7 @@ async def test_reader_who_takes_nothing_is_dropped(new_log, tmp_path, path, tls)
         reason = await asyncio.wait_for(reasons.get(), BOUND)
         writer.transport.abort()
 
-    assert reason == "took nothing for 0.2 s"
+    assert reason == "took too little for 0.2 s"
     assert log.opened == 0
 
 

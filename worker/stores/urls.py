@@ -80,8 +80,8 @@ def open_store(
         raise _refusal(
             parts._replace(query="", fragment="", netloc=parts.hostname or "").geturl(), _NOT_IN_URL
         )
-    if public_url is not None and urlsplit(public_url).scheme not in ("http", "https"):
-        raise _refusal(url, f"the public URL must begin with http:// or https://, not {public_url!r}")
+    if public_url is not None:
+        _check_public(url, public_url)
     if parts.scheme == "file":
         return _folder_store(url, parts, public_url, options or {})
     if parts.scheme == "memory":
@@ -94,6 +94,18 @@ _NOT_IN_URL = "nothing may follow a ? or #, and no credentials belong into it: t
 
 def _refusal(url: str, why: str) -> ConfigurationError:
     return ConfigurationError(f"the artifact store {url!r}: {why}")
+
+
+def _check_public(url: str, public_url: str) -> None:
+    """Refuse an address to which no name can be appended."""
+    try:
+        parts = urlsplit(public_url)
+    except ValueError as error:
+        raise _refusal(url, f"the public URL {public_url!r}: {error}") from error
+    if parts.scheme not in ("http", "https"):
+        raise _refusal(url, f"the public URL must begin with http:// or https://, not {public_url!r}")
+    if not parts.netloc or "?" in public_url or "#" in public_url:
+        raise _refusal(url, "the public URL must have a host, and nothing may follow a ? or #")
 
 
 def _folder_store(
@@ -116,6 +128,9 @@ def _memory_store(
         raise _refusal(url, "memory has no public URL")
     if unknown := set(options) - {"limit"}:
         raise _refusal(url, f"the only option of memory is limit, not {', '.join(sorted(unknown))}")
+    limit = options.get("limit", 0)
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
+        raise _refusal(url, f"limit must be 0 or more bytes, not {limit!r}")
     return MemoryStore(**options)
 
 
