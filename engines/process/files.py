@@ -7,6 +7,7 @@ an engine calls it in a thread.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 import attrs
 
-from ...lifecycle.errors import MalformedPayloadError
+from ...lifecycle.errors import MalformedPayloadError, NonFatalInternalError
 from ..errors import InvalidResourceError, ResourceNotFoundError
 from .environment import encodable
 
@@ -26,6 +27,9 @@ SHOWN = 100
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+_HOST = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO})
+"""What the machine is short of, or broken in: no fault of the task's."""
 
 _KINDS = {
     stat.S_IFLNK: "a symbolic link (not followed)",
@@ -223,7 +227,11 @@ def _check_kind(parts: Parts, status: os.stat_result, wanted: int) -> None:
         )
 
 
-def _unreadable(parts: Parts, error: OSError) -> ResourceNotFoundError:
+def _unreadable(parts: Parts, error: OSError) -> ResourceNotFoundError | NonFatalInternalError:
+    if error.errno in _HOST:
+        return NonFatalInternalError(
+            f"{printable(name_of(parts))} cannot be read, for want of the host: {error.strerror}"
+        )
     if isinstance(error, FileNotFoundError):
         return ResourceNotFoundError(f"there is no {printable(name_of(parts))}")
     return InvalidResourceError(f"{printable(name_of(parts))} cannot be read: {error.strerror}")

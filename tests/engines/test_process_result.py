@@ -1,6 +1,7 @@
 """What a task left can be read, and nothing else, whatever it left."""
 
 import asyncio
+import errno
 import io
 import os
 import socket
@@ -12,7 +13,7 @@ import pytest
 
 from stagecall.engines.errors import HandlerInterruptError, ResourceNotFoundError
 from stagecall.engines.process import files
-from stagecall.lifecycle.errors import MalformedPayloadError
+from stagecall.lifecycle.errors import MalformedPayloadError, NonFatalInternalError
 
 from .process_support import BOUND, descriptors, until
 
@@ -309,6 +310,27 @@ async def test_what_cannot_be_read_is_an_error_after_all_else(leave):
         "not all of . was extracted: "
         "locked cannot be read: Permission denied, a cannot be read: Permission denied"
     )
+
+
+@pytest.mark.parametrize("way", ["extract_file", "extract_folder"])
+@pytest.mark.parametrize("fault", [errno.EMFILE, errno.EIO])
+async def test_what_the_host_cannot_read_is_not_the_tasks_fault(leave, monkeypatch, way, fault):
+    """A worker that is out of descriptors, or a disk that fails, is an internal error: the task left its file."""
+    _, result = await leave("mkdir out; echo a >out/a")
+    genuine = os.open
+
+    def failing(path, flags, *arguments, **options):
+        if path == "a":
+            raise OSError(fault, os.strerror(fault))
+        return genuine(path, flags, *arguments, **options)
+
+    async def take(name, file):
+        raise AssertionError("there is nothing to take")
+
+    monkeypatch.setattr(files.os, "open", failing)
+
+    with pytest.raises(NonFatalInternalError, match="out/a cannot be read, for want of the host"):
+        await (result.extract_file("out/a") if way == "extract_file" else result.extract_folder("out", take))
 
 
 async def test_a_tree_too_deep_is_an_error_after_all_else(leave, monkeypatch):
