@@ -80,7 +80,8 @@ class Call:
             try:
                 await asyncio.wait([self.job.future])
             except asyncio.CancelledError:
-                if self.outcome is not None or (not self.reserved and POOL.withdraw(self.job)):
+                unwanted = self.outcome is not None and self.late is None
+                if unwanted or (not self.reserved and POOL.withdraw(self.job)):
                     self.job.future.cancel()  # nobody waits for the thread, or there is none
                     raise
                 # A thread cannot be interrupted. What it waits for on the loop can; then it has abandon_grace
@@ -92,8 +93,8 @@ class Call:
     def abandon(self) -> None:
         """Stop waiting for good: the thread no longer counts against the pool's bound; dispose still gets one."""
         self.outcome = Outcome.ABANDONED
-        if self.job is not None:
-            POOL.abandon(self.job, keep=self.reserved)
+        if self.job is not None and POOL.abandon(self.job, keep=self.reserved):
+            self.job.future.cancel()
 
 
 CURRENT: contextvars.ContextVar[Call | None] = contextvars.ContextVar("stagecall_call", default=None)

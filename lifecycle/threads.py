@@ -137,14 +137,18 @@ class ThreadPool:
                 self._queues[job.reserved].remove(job)
             return waiting
 
-    def abandon(self, job: Job, *, keep: bool = False) -> None:
-        """Give up on a call: it no longer counts against the bound, and never begins, unless `keep` is set."""
+    def abandon(self, job: Job, *, keep: bool = False) -> bool:
+        """Give up on a call: it no longer counts against the bound, and never begins, unless `keep` is set.
+
+        Returns whether it had not begun and never will.
+        """
         if not keep and self.withdraw(job):
-            return
+            return True
         with self._changed[job.reserved]:
             if job.started and not job.abandoned:
                 self._give_place_away(job.reserved)
             job.abandoned = True
+        return False
 
     def _give_place_away(self, reserved: bool) -> None:
         self._threads[reserved] -= 1

@@ -14,6 +14,7 @@ from stagecall.lifecycle.context import run_on_loop
 from stagecall.lifecycle.errors import ExceptionReason, LifecycleError
 from stagecall.lifecycle.limits import Limits
 from stagecall.lifecycle.threads import ThreadPool
+from stagecall.plugins.base import Plugin, TaskPlugin
 from stagecall.specs.trace import Kind
 from stagecall.testing.doubles import ScriptedPlugin, errors, outcomes
 from stagecall.testing.virtual_time import hang, sleep_for_thread, virtual_time
@@ -394,3 +395,52 @@ async def test_late_dispose_from_a_thread_is_bounded(make_run, release):
 
     assert [event.get("disposed") for event in run.trace.of(Kind.LATE)] == ["CancelledError"]
     assert loop.time() == 1500
+
+
+@virtual_time
+async def test_what_a_thread_makes_without_any_grace_is_disposed(make_run, release):
+    """A creation that is abandoned before it hears of its cancellation still hands over what its thread makes late.
+
+    It is, where somebody is in a hurry just when its time is over: cancelled and abandoned in one turn of the loop.
+    """
+    loop: Any = asyncio.get_running_loop()
+    over, disposed = asyncio.Event(), list[str]()
+
+    class Made(TaskPlugin):
+        async def dispose(self):
+            disposed.append("late")
+
+    class Slow(Plugin):
+        def new_task_plugin(self, options):
+            hang(loop, release)
+            return Made()
+
+    run = make_run(Slow(), limits=Limits(hook_timeout=1, abandon_grace=0))
+    loop.call_at(
+        1, run.hurry
+    )  # before the timeout, in the same turn: timers of one time come as they were set
+    resolution = await run.wait()
+    run.observe(lambda event: over.set())
+
+    release.set()
+    loop.expect_again()
+    await over.wait()
+
+    assert resolution.reason is ExceptionReason.WORKER_SHUTDOWN
+    assert outcomes(run.trace, "new_task_plugin") == {"slow": "abandoned"}
+    assert [event.get("disposed") for event in run.trace.of(Kind.LATE)] == ["ok"]
+    assert disposed == ["late"]
+
+
+async def test_abandoning_tells_whether_a_call_will_never_begin(release):
+    """A call that is abandoned while it waits for a thread never begins; one that runs goes on for itself."""
+    pool = ThreadPool(size=1, reserved=1)
+    begun = threading.Event()
+    running = pool.submit(lambda: begun.set() or release.wait(BOUND))  # type: ignore[func-returns-value]
+    waiting = pool.submit(pytest.fail, "it was abandoned")
+    assert await asyncio.to_thread(begun.wait, BOUND)
+
+    assert [pool.abandon(waiting), pool.abandon(running)] == [True, False]
+
+    release.set()
+    await asyncio.wait_for(running.future, BOUND)
