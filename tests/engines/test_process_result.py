@@ -327,7 +327,7 @@ async def test_what_the_host_cannot_read_is_not_the_tasks_fault(leave, monkeypat
     async def take(name, file):
         raise AssertionError("there is nothing to take")
 
-    monkeypatch.setattr(files.os, "open", failing)
+    monkeypatch.setattr(os, "open", failing)
 
     with pytest.raises(NonFatalInternalError, match="out/a cannot be read, for want of the host"):
         await (result.extract_file("out/a") if way == "extract_file" else result.extract_folder("out", take))
