@@ -4,7 +4,7 @@
   const stagecall = (globalThis.stagecall ??= {});
 
   const SLICE_MS = 8; // the page stays smooth in between
-  const CHECK_EVERY = 16_384; // characters between two looks at the clock
+  const SLOW_MS = 250; // for one row: the expression is one that backtracks without end
   const MOST_ROWS = 20_000; // in one slice, however short they are
   const AHEAD = 256; // characters of the next row, where one line goes on in several rows
 
@@ -17,30 +17,41 @@
     channel.port2.postMessage(null);
   }
 
-  // Finds a text as it is; with the interface of Pattern.
-  class Literal {
-    constructor(text, { ignoreCase = false } = {}) {
-      const escaped = text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
-      this.expression = new RegExp(escaped, ignoreCase ? "giu" : "gu");
-      this.cut = 0;
+  // Finds a regular expression in single rows. The browser's own engine may take for ever with an unlucky expression, which
+  // nothing can interrupt: so rows are bounded and looked at one by one, and a search that was slow with one gives up.
+  class Pattern {
+    // Raises: SyntaxError, in the browser's words.
+    constructor(source, { ignoreCase = false } = {}) {
+      this.expression = new RegExp(source, ignoreCase ? "giu" : "gu");
     }
 
-    matches(text, { limit = text.length } = {}) {
+    // The matches that are not empty and begin between `from` and `limit`, as [start, end].
+    matches(text, { from = 0, limit = text.length } = {}) {
+      const { expression } = this;
       const found = [];
-      this.expression.lastIndex = 0;
-      for (let match; (match = this.expression.exec(text)) !== null && match.index < limit; ) {
-        found.push([match.index, this.expression.lastIndex]);
+      expression.lastIndex = from;
+      for (let match; (match = expression.exec(text)) !== null && match.index < limit; ) {
+        if (match[0] === "") expression.lastIndex += text.codePointAt(match.index) > 0xffff ? 2 : 1;
+        else found.push([match.index, expression.lastIndex]);
       }
       return found;
     }
   }
 
-  // Lines that most likely tell of an error. A heuristic: the worker's own errors; `error:` and its like as words of their
-  // own, not `0 errors` nor `-Werror`; words that test runners and shells write in capitals; names of exceptions before
+  // Finds a text as it is.
+  class Literal extends Pattern {
+    constructor(text, options) {
+      super(text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), options);
+    }
+  }
+
+  // Lines that most likely tell of an error. A heuristic: the worker's own errors, and what it says of a command that did
+  // not end well; `error:` and its like as words of their own, not `0 errors` nor `-Werror`; words that test runners and shells write in capitals; names of exceptions before
   // a colon; the first line of a Python traceback; programs that crashed or were not found.
   const ERROR = new RegExp(
     [
       String.raw`\[stagecall:error\]`,
+      String.raw`^\[stagecall\] the command (?:exited with code [1-9]|was killed|was ended by signal)`,
       String.raw`(?<![\w-])(?:[Ee]rror|ERROR|[Ff]atal|FATAL|panic)(?:\[\w+\])?:`,
       String.raw`(?<![\w=-])(?:ERROR|FATAL|CRITICAL|ERR!)(?![\w=])`,
       String.raw`(?<!\b0 )(?<![\w=-])(?:FAILED|FAILURE|FAIL)(?![\w=])`,
@@ -53,7 +64,9 @@
   );
 
   // Marks whole rows, once each; with the interface of Pattern.
-  const ERRORS = Object.freeze({ cut: 0, matches: (text) => (ERROR.test(text) ? [[0, text.length]] : []) });
+  const ERRORS = Object.freeze({
+    matches: (text, { from = 0, limit = text.length } = {}) => (ERROR.test(text) ? [[from, limit]] : []),
+  });
 
   // All matches of a row as [start, end] in its text, also those that reach into the next or come from the row before.
   function matchesIn(store, matcher, row) {
@@ -67,11 +80,15 @@
     return { spans: [[0, carried], ...spans.filter(([start]) => start >= carried)], carried: 1 };
   }
 
+  // The matches that begin in a row. One character of the row before stands in front of the text where a line goes on, so
+  // that `^` is only where the line begins; what follows in the next row stands behind.
   function beginningIn(store, matcher, row, text) {
+    const before = store.continued(row) && row > store.firstRow ? store.text(row - 1).slice(-1) : "";
     const goesOn = row + 1 < store.rows && store.continued(row + 1);
-    const whole = goesOn ? text + store.text(row + 1).slice(0, AHEAD) : text;
-    const options = { limit: text.length, lineStart: !store.continued(row), lineEnd: !goesOn };
-    return matcher.matches(whole, options);
+    const after = goesOn ? store.text(row + 1).slice(0, AHEAD) : "";
+    const from = before.length;
+    const found = matcher.matches(before + text + after, { from, limit: from + text.length });
+    return found.map(([start, end]) => [start - from, end - from]);
   }
 
   class LogSearch {
@@ -86,6 +103,7 @@
       this.total = 0;
       this.forgotten = 0; // how many of `found` are of rows that were dropped
       this.stopped = false;
+      this.slowAt = null; // the row that took too long, if one did: the search has stopped there
       this.scheduled = false;
       this.extend();
     }
@@ -118,15 +136,15 @@
     slice() {
       this.scheduled = false;
       if (this.stopped) return;
-      const deadline = performance.now() + SLICE_MS;
       const end = Math.min(this.ready(), this.next + MOST_ROWS);
-      for (let characters = 0; this.next < end; this.next++) {
-        characters += this.look(this.next);
-        if (characters < CHECK_EVERY) continue;
-        characters = 0;
-        if (performance.now() > deadline) {
-          this.next++;
-          break;
+      let now = performance.now();
+      for (const deadline = now + SLICE_MS; this.next < end && now < deadline; this.next++) {
+        const before = now;
+        this.look(this.next);
+        now = performance.now();
+        if (now - before > SLOW_MS) {
+          this.slowAt = this.next;
+          this.stop();
         }
       }
       this.extend();
@@ -141,7 +159,6 @@
         this.before.push(this.total);
         this.total += count;
       }
-      return text.length + 16;
     }
 
     stop() {
@@ -180,5 +197,5 @@
     }
   }
 
-  Object.assign(stagecall, { LogSearch, Literal, ERRORS, later, matchesIn });
+  Object.assign(stagecall, { LogSearch, Pattern, Literal, ERRORS, later, matchesIn });
 })();

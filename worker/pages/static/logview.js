@@ -8,7 +8,7 @@
 //   size                 how many bytes were appended, from the first of the log on
 //   dispose()
 //
-// Needs ansi.js, logstore.js, colours.js, regex.js, logsearch.js, loglist.js, logrow.js, logselection.js, logtoolbar.js
+// Needs ansi.js, logstore.js, colours.js, logsearch.js, loglist.js, logrow.js, logselection.js, logtoolbar.js
 // before it, and logview.css. The rows are a list whose items say their place, not role=log: a screen reader would read
 // each row out that scrolling draws anew. What happens (matches, jumps) is told by short status messages instead.
 (() => {
@@ -324,7 +324,7 @@
       try {
         matcher = expression ? new Pattern(text, { ignoreCase }) : new Literal(text, { ignoreCase });
       } catch (error) {
-        return this.toolbar.showCount(error.message, true);
+        return this.toolbar.showCount(error.message.replace(/^.*: /su, ""), true);
       }
       this.wanted = this.list.top;
       this.active = new LogSearch(this.store, matcher, () => this.onProgress());
@@ -334,9 +334,22 @@
     onProgress() {
       const { active } = this;
       if (active === null) return;
+      if (active.slowAt !== null) {
+        this.giveUp(active.slowAt);
+        return;
+      }
       if (this.wanted !== null) this.findFirst();
       if (this.current !== null && this.current.place < active.forgotten) this.current = null;
       this.showCount();
+    }
+
+    // The expression takes too long: nothing may try it again, neither on other rows nor to mark what it matches.
+    giveUp(row) {
+      const told = `Too slow at line ${number(this.store.lineOf(row))}: gave up`;
+      this.active = this.current = this.wanted = null;
+      this.toolbar.showCount(told, true);
+      this.announce(told);
+      this.redraw();
     }
 
     // Go to the first match from where we are, or to the first of all if there is none.
@@ -353,7 +366,7 @@
 
     showCount() {
       const { active, current } = this;
-      const more = active.done ? (active.matcher.cut > 0 ? "+" : "") : "…";
+      const more = active.done ? "" : "…";
       const count = active.count === 0 && active.done ? "none" : `${number(active.count)}${more}`;
       const text = current === null ? count : `${number(active.ordinal(current))} of ${count}`;
       this.toolbar.showCount(text);
