@@ -227,7 +227,8 @@ def end(story: Story, trace: Trace) -> Iterator[str]:
         yield stop(f"{count(len(late), 'message')} came when the log was closed; {first} says: {text}")
     stored = dict.fromkeys(name(event.get("name")) for event in trace.of(Kind.ARTIFACT))
     if stored:
-        yield f"{count(len(stored), 'artifact')} {'was' if len(stored) == 1 else 'were'} stored: {listed(stored)}."
+        were = "was" if len(stored) == 1 else "were"
+        yield f"{count(len(stored), 'artifact')} {were} stored: {listed(stored, most=12)}."
     for event in trace.of(Kind.REPORT)[:3]:
         outcome = event.get("outcome")
         yield (

@@ -10,15 +10,15 @@ MOST = 100
 """How many of one kind of thing are told; a run that repeats itself for ever is told no longer."""
 
 
-def listed(things: Iterable[str], none: str = "nothing") -> str:
-    """Return things as a list in a sentence.
+def listed(things: Iterable[str], none: str = "nothing", most: int = MOST) -> str:
+    """Return things as a list in a sentence, at most so many of them.
 
-    >>> listed(["a", "b", "c"]), listed(["a"]), listed([])
-    ('a, b and c', 'a', 'nothing')
+    >>> listed(["a", "b", "c"]), listed(["a"]), listed([]), listed("abcdef", most=3)
+    ('a, b and c', 'a', 'nothing', 'a, b and 4 more')
     """
     everything = list(things)
-    if len(everything) > MOST:
-        everything = [*everything[: MOST - 1], f"{len(everything) - MOST + 1:,} more"]
+    if len(everything) > most:
+        everything = [*everything[: most - 1], f"{len(everything) - most + 1:,} more"]
     if len(everything) < 2:
         return everything[0] if everything else none
     return f"{', '.join(everything[:-1])} and {everything[-1]}"

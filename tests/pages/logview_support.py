@@ -19,7 +19,7 @@ BOUND = 30.0
 """Seconds after which the server gives up on what it waits for."""
 
 SCRIPTS = (
-    *("ansi", "colours", "logstore", "logsearch", "loglist", "logrow"),
+    *("format", "ansi", "colours", "logstore", "logsearch", "loglist", "logrow"),
     *("logselection", "logtoolbar", "logview", "followlog"),
 )
 START = """

@@ -86,6 +86,34 @@ async def test_text_is_previewed_as_text(site, page):
     assert file.stat().st_size == 131_072
 
 
+async def test_preview_shows_text_as_a_terminal_would(site, page):
+    """Escape sequences become colours, progress bars their last state, and line ends of Windows are line ends."""
+    run = await site.begin()
+    await run.artifact("public/a.log", b"\x1b[1;31mred\x1b[0m plain\n 10%\r100%\nlast")
+    await run.artifact("public/b.cover", b"one\r\ntwo\r\n", "application/octet-stream")
+    await page.goto(run.url)
+
+    log, cover = await opened(page, "public/a.log"), await opened(page, "public/b.cover")
+
+    await expect(log.locator("pre")).to_have_text("red plain\n100%\nlast", use_inner_text=True)
+    await expect(log.locator("pre span")).to_have_text("red")
+    assert await log.locator("pre span").evaluate("found => getComputedStyle(found).fontWeight") == "700"
+    assert await cover.locator("pre").text_content() == "one\ntwo\n"
+
+
+async def test_artifacts_are_in_the_order_of_their_numbers(site, page):
+    """What is numbered is listed as people count."""
+    run = await site.begin()
+    for name in ("public/part-10", "public/part-9", "public/part-1"):
+        await run.artifact(name, b"x")
+    await page.goto(run.url)
+    await expect(page.locator(ROWS)).to_have_count(3)
+
+    names = await page.locator(f"{ROWS} .path").all_text_contents()
+
+    assert names == ["public/part-1", "public/part-9", "public/part-10"]
+
+
 async def test_picture_is_previewed_as_a_picture(site, page):
     """A picture made of points is shown as it is."""
     run = await site.begin()
@@ -103,9 +131,10 @@ async def test_picture_is_previewed_as_a_picture(site, page):
     [
         (b"\x7fELF\0\0\0\0", "application/octet-stream", "No preview: it is not text."),
         (b"not a picture", "image/png", "No preview: it cannot be drawn."),
+        (b"\xff\xfe binary \xff and so on", "application/octet-stream", "No preview: it is not text."),
         (b"", "text/plain", "It is empty."),
     ],
-    ids=["binary", "no picture", "empty"],
+    ids=["binary", "no picture", "no encoding", "empty"],
 )
 async def test_what_cannot_be_previewed_says_why(site, page, troubles, content, content_type, told):
     """No preview is no riddle."""

@@ -152,6 +152,7 @@ def test_long_log_loses_its_middle(tmp_path, monkeypatch):
     head, tail = kept[: told["head"]], kept[told["head"] :]
     assert (log.startswith(head), log.endswith(tail), head[-1:]) == (True, True, b"\n")
     assert tail.startswith(b"line ")
+    assert told["lines"] == 50_000 - kept.count(b"\n")
     assert (told["bytes"], len(head) + told["omitted"] + len(tail)) == (len(log), len(log))
     assert 83_000 < len(head) <= 100_000
     assert 183_000 < len(tail) <= 200_000
@@ -171,7 +172,7 @@ def test_previews_are_bounded(tmp_path, stored, monkeypatch):
     picture = len(told["previews"]["public/a.png"]["image"])
     texts = [len(told["previews"][f"public/{number}.txt"]["text"]) for number in range(4)]
     assert texts == [65_536, 65_536, 65_536, 200_000 - 3 * 65_536 - 24 - picture]
-    assert "public/b.png" not in told["previews"]
+    assert told["previews"]["public/b.png"] == {"none": "large"}
     assert told["log"] is None
 
 

@@ -115,7 +115,7 @@ async def test_nothing_found_is_said(site, page):
     await page.goto(f"{site.url}?q=unheard-of")
 
     await expect(page.locator("#none")).to_have_text("No run is like that.")
-    assert await page.locator("#count").inner_text() == "0 of 4"
+    assert await page.locator("#count").inner_text() == "0 of 4 runs"
 
 
 async def test_long_list_is_shown_in_portions(site, page):
@@ -123,7 +123,7 @@ async def test_long_list_is_shown_in_portions(site, page):
     for number in range(1000):
         put(site, number, f"run {number}")
     await page.goto(site.url)
-    await expect(page.locator("#count")).to_have_text("1,000 of 1,000")
+    await expect(page.locator("#count")).to_have_text("1,000 runs")
 
     first = await page.locator(ROWS).count()
     await page.get_by_role("button", name="Show 200 more").click()

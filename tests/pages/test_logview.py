@@ -349,3 +349,23 @@ async def test_following_wrapped_rows_shows_the_last(log):
     )
 
     assert ends == [[True, True]] * 5
+
+
+async def test_toggle_says_whether_it_is_pressed_and_leaves_when_there_is_nothing_to_follow(log):
+    """Toggles tell their state; once the log has ended the button that followed it only leads to its end."""
+    await log.run("await view.append(manyLines(500, (number) => `line ${number}`)); await frame()")
+    told = {}
+    for name in ("Follow", "Wrap", "Match case", "Regular expression"):
+        button = log.page.get_by_role("button", name=name, exact=True)
+        before = await button.get_attribute("aria-pressed")
+        await button.click()
+        told[name] = (before, await button.get_attribute("aria-pressed"))
+
+    await log.run("await view.end(); await frame()")
+    last = log.page.get_by_role("button", name="Last line")
+    pressed = await last.get_attribute("aria-pressed")
+    await last.click()
+
+    assert told == {name: ("true", "false") if name == "Follow" else ("false", "true") for name in told}
+    assert pressed is None
+    assert (await log.run("await frame(); return numbersInSight()"))[-1] == "500"

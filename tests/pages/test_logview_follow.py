@@ -106,7 +106,7 @@ async def test_log_that_is_gone_is_not_asked_for_again(log):
     told = await log.page.locator(".log-footer").inner_text()
 
     assert (state, content, len(log.site.asked)) == ("failed", b"", 1)
-    assert told == "0 lines · 0 bytes · cannot be read: 410 Gone"
+    assert told == "0 lines · 0 B · cannot be read: 410 Gone"
 
 
 @pytest.mark.parametrize("ranges", [True, False])

@@ -132,7 +132,7 @@ async def test_expression_that_takes_too_long_is_given_up(log):
 
 
 async def test_what_is_wrong_with_an_expression_is_said(log):
-    """An expression that is none is told in the browser's words, and the box is marked as wrong; nothing is searched."""
+    """An expression that is none is told in the browser's words, and the box is marked as wrong."""
     await log.show("text\n")
 
     told = await log.run(
@@ -142,7 +142,12 @@ async def test_what_is_wrong_with_an_expression_is_said(log):
     )
 
     wrong = await log.page.get_by_role("searchbox").get_attribute("aria-invalid")
-    assert told == ["Unterminated group", "Nothing to repeat", "Unterminated character class", "Unterminated group"]
+    assert told == [
+        "Unterminated group",
+        "Nothing to repeat",
+        "Unterminated character class",
+        "Unterminated group",
+    ]
     assert wrong == "true"
 
 

@@ -124,7 +124,7 @@ async def test_tab_reaches_everything_in_reading_order(site, page):
     told = await walk(page)
 
     names = [name for name, _ in told]
-    wanted = ["Skip to the log", "Runs", "First error in the log", "What happened", "Stages", "run.json"]
+    wanted = ["Skip to the log", "Runs", "First error in the log", "4 artifacts", "Stages", "run.json"]
     wanted += ["Log of the task", "Time line, scrollable", "As a table", "public/gone.bin"]
     places = [
         next((place for place, name in enumerate(names) if name.startswith(one)), one) for one in wanted
@@ -215,7 +215,7 @@ async def test_page_does_not_jump_while_the_run_goes_on(site, page):
     for number in range(12):
         await run.artifact(f"public/file-{number}.txt", b"x")
     await run.finish(success=False)
-    await expect(page.locator("#story h3")).to_have_count(4)
+    await expect(page.locator("#story h3")).to_have_count(3)
 
     shifts = [shift for shift in await page.evaluate("shifts") if shift[1] != ["log-rows"]]  # which scroll
     assert sum(value for value, _ in shifts) < 0.001, shifts

@@ -171,17 +171,18 @@ async def test_clock_goes_on_between_events_and_stands_when_the_run_is_over(site
 
 
 async def test_cause_of_a_failure_is_told_in_sentences(site, page):
-    """Of a run that failed the head says why, and the explanation of the trace is told below, word for word."""
+    """Of a run that failed the head says who says so, and the explanation of the trace is told below, word for word."""
     run = await site.begin()
     await page.goto(run.url)
 
     await run.finish(success=False)
 
-    await expect(page.locator("#summary")).to_contain_text(
-        "stopped of plugin success said that the task failed"
+    await expect(page.locator("#summary")).to_have_text(
+        "The plugin success said in stopped that the task failed."
     )
-    headings = await page.locator("#story h3").all_inner_texts()
+    headings = await page.locator("#story :is(h2, h3)").all_inner_texts()
     assert headings == ["What happened", "Why", "The end", "The rules"]
+    assert "false" not in await page.locator("#story").inner_text()
     told = await page.locator("#story .chapter.why p").all_inner_texts()
     assert told[1:] == ["So the task failed, which is no error: no hook was left out."]
 
@@ -249,9 +250,61 @@ async def test_first_error_of_the_log_is_one_press_away(site, page):
     await run.finish(success=False)
     await page.goto(run.url)
 
-    await page.get_by_role("button", name="First error in the log").click()
+    lead = page.get_by_role("button", name="First error in the log, line 501 error: it broke")
+    await lead.click()
 
     await expect(page.locator(".log-text", has_text="error: it broke")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize(
+    ("line", "success", "leads"),
+    [
+        ("2 + 2 = 5", False, 0),
+        ("[stagecall] the command exited with code 1", False, 1),
+        ("error: that was handled", True, 0),
+    ],
+    ids=["no error", "exit code", "completed"],
+)
+async def test_head_promises_no_error_that_is_not_in_the_log(site, page, line, success, leads):
+    """A run that did not complete leads to the line that tells of an error where there is one, and only there."""
+    run = await site.begin()
+    run.log(f"{line}\n")
+    await run.finish(success=success)
+    await page.goto(run.url)
+    await expect(page.locator("#state")).to_contain_text("completed" if success else "failed")
+    await expect(page.locator(".log-text", has_text=line)).to_be_visible()
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    assert await page.get_by_role("button", name="First error in the log").count() == leads
+    await expect(page.get_by_role("link", name="1 artifact")).to_have_attribute("href", "#artifacts")
+
+
+async def test_time_line_fits_a_laptop(site, page):
+    """At 1280 pixels every stage of the task's lifecycle can be seen without scrolling, and so can every bar."""
+    run = await site.begin()
+    await run.finish()
+    await page.goto(run.url)
+    await expect(page.locator("#state")).to_have_text("✓completed")
+
+    inner, outer = await page.locator(".tl-scroll").evaluate(
+        "found => [found.scrollWidth, found.clientWidth]"
+    )
+    right = await page.locator(".tl [data-call] rect").evaluate_all(
+        "found => Math.max(...found.map((bar) => bar.x.baseVal.value + bar.width.baseVal.value))"
+    )
+
+    assert inner <= outer
+    assert right <= outer
+
+
+async def test_search_in_the_log_has_one_frame(site, page):
+    """The field lies in its box without a frame of its own."""
+    run = await site.begin()
+    await page.goto(run.url)
+
+    field = page.get_by_role("searchbox", name="Search in the log")
+
+    assert await field.evaluate("found => getComputedStyle(found).borderTopWidth") == "0px"
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,53 @@ async def test_long_log_says_what_is_missing(site, page, keep, monkeypatch):
     await expect(
         page.locator(".log-text", has_text="[stagecall] 12 KiB of the log are not in this page")
     ).to_be_visible()
+    await expect(footer).to_have_text("2,000 lines · 20 KiB")
+    numbers = await page.locator(".log-row").evaluate_all(
+        "found => found.map((row) => [...row.children].map((part) => part.textContent))"
+    )
+    kept = [(int(number), text) for number, text in numbers if text.startswith("line")]
+    assert {text for number, text in kept if text != f"line {number - 1:04}"} == set()
+    assert kept[0][0] < 410 < 1590 < kept[-1][0]
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "told"),
+    [
+        (b"PK\3\4\0\0", "application/octet-stream", "No preview: it is not text."),
+        (b"caf\xe9 noir", "application/octet-stream", "No preview: it is not text."),
+        (b"x" * 600_000, "image/png", "No preview: it is too large for this page."),
+        (b">>>>>> import roman\n", "application/octet-stream", ">>>>>> import roman\n"),
+        (b"", "application/octet-stream", "It is empty."),
+    ],
+    ids=["binary", "latin", "large", "text", "empty"],
+)
+async def test_preview_is_there_or_says_why_not(site, page, keep, content, content_type, told):
+    """What is text is shown whatever its type; why something is not shown is what is so."""
+    run = await site.begin()
+    await run.artifact("public/file", content, content_type)
+    await run.finish()
+    await page.goto(keep(run))
+
+    row = await opened(page, "public/file")
+
+    assert await row.locator(".preview").text_content() == told
+
+
+async def test_preview_of_a_file_that_is_gone_says_so(site, page, keep, tmp_path):
+    """A file that was moved away before the page was written has no preview, and no address."""
+    run = await site.begin()
+    await run.artifact("public/file", b"text")
+    await run.finish()
+    address = keep(run)
+    (tmp_path / "out/artifacts/public/file").unlink()
+    recorded = Recorded(run.run.trace, "gone", tmp_path / "out")
+    (tmp_path / "out/index.html").write_text(page_of(recorded), encoding="utf-8")
+    await page.goto(address)
+
+    row = await opened(page, "public/file")
+
+    await expect(row.locator(".preview")).to_have_text("No preview: the file was not there.")
+    assert await row.get_by_role("link").count() == 0
 
 
 async def test_trace_that_breaks_off_is_shown_as_far_as_it_goes(site, page, keep):

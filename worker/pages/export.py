@@ -21,7 +21,7 @@ from ...specs.lifecycle import TASK_RUN, Lifecycle
 from ...specs.trace import Kind, Trace
 from .document import whole_page
 from .drawing import diagram_of
-from .kinds import PREVIEW_BYTES, bare, kind_of
+from .kinds import PREVIEW_BYTES, bare, is_text, kind_of
 from .logs import artifact_file, open_artifact
 from .runs import artifact_in, ending_of, stored_artifacts
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 HEAD_BYTES = 2 * 1024**2
 TAIL_BYTES = 6 * 1024**2
 """What stands of a log in the page: all of one that is no longer than both, else its beginning and its end."""
+COUNTED_BYTES = 2 * 1024**3
+"""The most of a log's middle that is read to count its lines, so that those after it keep their numbers."""
 MOST_ARTIFACTS = 10_000
 """The most artifacts that the page tells of."""
 MOST_PREVIEWS = 200
@@ -119,7 +121,11 @@ def _log(log: Source) -> dict[str, Any]:
         for piece in _pieces(log, begin, end)
     ]
     data = base64.b64encode(b"".join([*packed, packer.flush()])).decode()
-    return {"data": data, "head": head, "bytes": size, "omitted": tail - head}
+    omitted = tail - head
+    lines = (
+        sum(piece.count(b"\n") for piece in _pieces(log, head, tail)) if omitted <= COUNTED_BYTES else None
+    )
+    return {"data": data, "head": head, "bytes": size, "omitted": omitted, "lines": lines}
 
 
 def _pieces(log: Source, begin: int, end: int) -> Iterator[bytes]:
@@ -155,28 +161,31 @@ def _previews(folder: Path, artifacts: Mapping[str, Artifact]) -> Iterator[tuple
     for name, artifact in artifacts.items():
         if room <= 0 or count >= MOST_PREVIEWS:
             return
-        if (preview := _preview(folder, artifact, room)) is not None:
-            count += 1
-            room -= sum(len(value) for value in preview.values() if isinstance(value, str))
+        if artifact.storage == "object":
+            preview = _preview(folder, artifact, room)
+            if "none" not in preview:
+                count += 1
+                room -= sum(len(value) for value in preview.values() if isinstance(value, str))
             yield name, preview
 
 
-def _preview(folder: Path, artifact: Artifact, room: int) -> dict[str, Any] | None:
+def _preview(folder: Path, artifact: Artifact, room: int) -> dict[str, Any]:
+    """Return the preview of a file, or why there is none."""
     kind = kind_of(artifact.content_type)
-    if artifact.storage != "object" or kind == "other":
-        return None
     most = min(PICTURE_BYTES if kind == "picture" else PREVIEW_BYTES, room)
     try:
         with open(open_artifact(folder, artifact.name), "rb") as file:
             data = file.read(most + 1)
     except (OSError, ValueError):
-        return None
+        return {"none": "gone"}
     if artifact.content_encoding == "gzip":
         data = _unpacked(data, most + 1)
-    if kind == "text":
+    if kind == "text" or (kind == "other" and is_text(data)):
         return {"text": data[:most].decode("utf-8", "replace"), "cut": len(data) > most}
+    if kind == "other":
+        return {"none": "binary"}
     if len(data) > most:
-        return None
+        return {"none": "large"}
     return {"image": f"data:{bare(artifact.content_type)};base64,{base64.b64encode(data).decode()}"}
 
 

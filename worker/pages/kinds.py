@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 
 PREVIEW_BYTES = 65_536
@@ -25,6 +26,8 @@ _TEXT = re.compile(
     r"text/.+|.+\+(?:json|xml|yaml)|application/(?:x-)?(?:ecmascript|javascript|json5?|ndjson|sh|sql|toml|xml|yaml)"
 )
 
+_CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+
 
 def bare(content_type: str) -> str:
     """Return a content type without its parameters.
@@ -45,3 +48,16 @@ def kind_of(content_type: str) -> str:
     if plain in PICTURES:
         return "picture"
     return "text" if _TEXT.fullmatch(plain) else "other"
+
+
+def is_text(beginning: bytes) -> bool:
+    r"""Return whether what begins like this can be read as text: UTF-8 without controls that no terminal takes.
+
+    >>> is_text(b"caf\xc3\xa9 \x1b[1mau lait\x1b[0m\n"), is_text(b"PK\x03\x04"), is_text(b"caf\xe9 noir")
+    (True, False, False)
+    """
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(beginning)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return _CONTROL.search(beginning) is None

@@ -5,6 +5,7 @@
   /** So many are shown at first, and so many more each time somebody asks. */
   const PORTION = 100;
   const FEW = 8;
+  const ORDER = new Intl.Collator("en", { numeric: true });
   const KINDS = { object: "", error: "error", redirect: "redirect", link: "link" };
 
   class Artifacts {
@@ -38,13 +39,19 @@
       const same = known === this.artifacts.length && this.drawnOver === history.over;
       this.drawnOver = history.over;
       if (same && this.artifacts.every((artifact) => this.rows.get(artifact.name)?.artifact === artifact)) return;
-      this.artifacts.sort((one, other) => (one.name < other.name ? -1 : 1));
-      const whole = this.artifacts.reduce((sum, artifact) => sum + (artifact.bytes ?? 0), 0);
-      const wrong = this.artifacts.filter((artifact) => artifact.storage === "error").length;
-      const parts = [page.count(this.artifacts.length, "artifact"), whole ? page.bytes(whole) : "", wrong ? page.count(wrong, "error") : ""];
-      page.say(this.note, this.artifacts.length ? parts.filter(Boolean).join(", ") : "");
+      this.artifacts.sort((one, other) => ORDER.compare(one.name, other.name));
+      page.say(this.note, this.artifacts.length ? this.told() : "");
       this.tools.hidden = this.artifacts.length <= FEW;
       this.draw();
+    }
+
+    /** How many there are, how large together, and how many could not be stored. */
+    told() {
+      const all = this.artifacts ?? [];
+      if (!all.length) return this.over ? "No artifacts" : "No artifacts so far";
+      const whole = all.reduce((sum, artifact) => sum + (artifact.bytes ?? 0), 0);
+      const wrong = all.filter((artifact) => artifact.storage === "error").length;
+      return [page.count(all.length, "artifact"), whole && page.bytes(whole), wrong && page.count(wrong, "error")].filter(Boolean).join(", ");
     }
 
     narrow(text) {
@@ -111,7 +118,7 @@
     const summary = page.element("summary", {}, path(artifact.name), kind, type, size);
     const details = page.element("details", { class: `file ${artifact.storage}` }, summary, body);
     details.addEventListener("toggle", () => details.open && !body.hasChildNodes() && fill(body, artifact, source));
-    return page.element("li", {}, details);
+    return page.element("li", {}, details, ...download(artifact, source));
   }
 
   /** The folders of a name stand back behind its last part. */
@@ -130,8 +137,7 @@
     fact("Reason", artifact.reason);
     fact("Leads to", artifact.target ? page.element("code", {}, page.line(artifact.target, 500)) : elsewhere(artifact.url));
     body.append(facts);
-    if (artifact.storage === "object") body.append(...content(artifact, source));
-    if (artifact.storage === "link") body.append(...download(artifact, source));
+    if (artifact.storage === "object") body.append(content(artifact, source));
   }
 
   /** An address from anywhere is a link only if it is one of the web. */
@@ -147,22 +153,46 @@
       (preview) => look.replaceChildren(...shown(preview, artifact)),
       (error) => look.replaceChildren(page.element("p", { class: "aside" }, `No preview: ${page.line(error.message, 200)}.`)),
     );
-    return [look, ...download(artifact, source)];
+    return look;
   }
 
   function download(artifact, source) {
-    const address = source.artifactAddress(artifact.name);
+    const address = artifact.storage === "object" || artifact.storage === "link" ? source.artifactAddress(artifact.name) : null;
+    if (!address) return [];
     const file = artifact.name.slice(artifact.name.lastIndexOf("/") + 1);
-    return address ? [page.element("a", { class: "button", href: address, download: file }, "Download")] : [];
+    const arrow = page.drawn("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, page.drawn("path", { d: "M8 2v8M4.5 7 8 10.5 11.5 7M3 13.5h10" }));
+    return [page.element("a", { class: "get", href: address, download: file, title: "Download", "aria-label": `Download ${page.line(artifact.name, 200)}` }, arrow)];
   }
 
   function shown(preview, artifact) {
     if (preview.image) return [picture(preview.image, artifact)];
-    const text = preview.text ?? "";
+    const text = (preview.text ?? "").replaceAll("\r\n", "\n");
     if (text === "") return [page.element("p", { class: "aside" }, "It is empty.")];
-    if (text.includes("\0")) return [page.element("p", { class: "aside" }, "No preview: it is not text.")];
-    const pre = page.element("pre", { tabindex: 0, role: "region", "aria-label": `Beginning of ${page.line(artifact.name, 100)}` }, text);
+    if (isBinary(text, artifact)) return [page.element("p", { class: "aside" }, "No preview: it is not text.")];
+    const pre = page.element("pre", { tabindex: 0, role: "region", "aria-label": `Beginning of ${page.line(artifact.name, 100)}` }, ...coloured(text));
     return preview.cut ? [pre, page.element("p", { class: "aside" }, `Only the first ${page.bytes(65536)} are shown.`)] : [pre];
+  }
+
+  /** A text may be in another encoding if it says that it is a text; the last character of what is shown may be cut. */
+  function isBinary(text, artifact) {
+    return text.includes("\0") || (!/^text\//i.test(artifact.contentType ?? "") && text.slice(0, -4).includes("\ufffd"));
+  }
+
+  /** Return the nodes of a text as a terminal would show it, if it was written for one. */
+  function coloured(text) {
+    if (!/[\x1b\r\b]/.test(text)) return [text];
+    const style = getComputedStyle(document.documentElement);
+    const colours = new page.Colours(style.getPropertyValue("--ink"), style.getPropertyValue("--sunk"));
+    const store = new page.LogStore();
+    store.append(new TextEncoder().encode(text));
+    store.end();
+    const nodes = [];
+    for (let row = 0; row < store.rows; row += 1) {
+      const read = store.read(row);
+      if (row > 0 && !store.continued(row)) nodes.push("\n");
+      nodes.push(...page.drawText(read.text, read.runs, colours));
+    }
+    return nodes;
   }
 
   function picture(address, artifact) {

@@ -74,6 +74,11 @@
       return this.visits.at(-1)?.stage ?? null;
     }
 
+    /** The calls that said that the task failed. */
+    get refusals() {
+      return this.calls.filter((call) => call.tone === "refused");
+    }
+
     /** The stage the run is in; null once it is over. */
     get current() {
       return this.over ? null : this.stage;

@@ -108,7 +108,8 @@
       $("none").hidden = found.length > 0;
       const filtered = this.runs.size > 0 ? "No run is like that." : "No runs yet. They appear here as they begin.";
       page.say($("none"), this.heard ? filtered : "Waiting for the list of runs.");
-      page.say($("count"), this.heard ? `${found.length.toLocaleString("en")} of ${this.runs.size.toLocaleString("en")}` : "");
+      const all = page.count(this.runs.size, "run");
+      page.say($("count"), !this.heard ? "" : found.length === this.runs.size ? all : `${found.length.toLocaleString("en")} of ${all}`);
       $("more").hidden = found.length <= this.most;
       page.say($("more"), `Show ${Math.min(PORTION, found.length - this.most)} more`);
     }
@@ -161,7 +162,6 @@
       return page.duration(Math.floor(run.seconds + since), true).replace(".0", "");
     }
   }
-
 
   /** Return the run that is over and changed longest ago. */
   function firstOver(runs) {

@@ -32,9 +32,14 @@
     row.classList.toggle("log-is-target", target);
     row.append(drawNumber(number, error));
     const content = element("span", "log-text");
-    for (const piece of pieces(text, runs, shown(spans, current))) content.append(drawPiece(piece, text, colours));
+    content.append(...drawText(text, runs, colours, shown(spans, current)));
     row.append(content);
     return row;
+  }
+
+  // The nodes of a text, in its colours.
+  function drawText(text, runs, colours, marks = []) {
+    return pieces(text, runs, marks).map((piece) => drawPiece(piece, text, colours));
   }
 
   function drawNumber(number, error) {
@@ -89,5 +94,5 @@
     return made;
   }
 
-  Object.assign(stagecall, { drawRow });
+  Object.assign(stagecall, { drawRow, drawText });
 })();

@@ -71,6 +71,7 @@
       this.printedAfterReturn = false;
       this.decoded = { block: null, text: "" }; // a block of plain rows that was read last
       this.continues = false; // whether the next row belongs to the line of the last
+      this.left = { row: Infinity, lines: 0, bytes: 0 }; // what was left out before a row
     }
 
     // Take the next bytes of the log.
@@ -83,6 +84,17 @@
 
     end() {
       this.ended = true;
+    }
+
+    // So much of the log is not here: what comes next keeps the numbers of its lines. Once at most.
+    leaveOut(lines, bytes) {
+      this.left = { row: this.rows, lines, bytes };
+      this.lines += lines;
+    }
+
+    // The bytes of the whole log, as far as it is known.
+    get whole() {
+      return this.size + this.left.bytes;
     }
 
     keep(bytes) {
@@ -242,6 +254,7 @@
       const { line, flags } = this.blockOf(row);
       let more = 0;
       for (let at = 1; at <= row % BLOCK; at++) if ((flags[at] & CONTINUED) === 0) more++;
+      if (row >= this.left.row && row - (row % BLOCK) < this.left.row) more += this.left.lines;
       return line + more;
     }
 

@@ -13,7 +13,8 @@
   function button(text, title, onPress, className = "") {
     const element = made("button", `log-button ${className}`, { type: "button", title });
     element.textContent = text;
-    if (!/^[A-Z][a-z]+( [a-z]+)*$/.test(text)) element.setAttribute("aria-label", title);
+    // What is no word has its title as its name.
+    if (!/^[A-Z][a-z]{2,}( [a-z]+)*$/.test(text)) element.setAttribute("aria-label", title);
     element.addEventListener("click", onPress);
     return element;
   }
@@ -102,9 +103,14 @@
       this.input.setAttribute("aria-invalid", String(invalid));
     }
 
+    // A log that has ended has nothing to follow: the button still leads to its end.
     showFollow(on, live) {
-      this.follow.setAttribute("aria-pressed", String(on));
-      this.follow.classList.toggle("log-live", on && live);
+      const name = live ? "Follow" : "Last line";
+      if (this.follow.textContent !== name) this.follow.textContent = name;
+      this.follow.title = live ? "Show what comes as it comes (f)" : "Go to the end (f)";
+      this.follow.classList.toggle("log-live", live);
+      if (live) this.follow.setAttribute("aria-pressed", String(on));
+      else this.follow.removeAttribute("aria-pressed");
     }
 
     showErrors(count, done) {

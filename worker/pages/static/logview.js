@@ -1,14 +1,16 @@
-// A log to look at: new stagecall.LogView(element, {label, download, maxBytes}).
+// A log to look at: new stagecall.LogView(element, {label, download, maxBytes, onErrors}).
 //
 //   append(Uint8Array)   the next bytes; the view keeps the array. A promise that is kept once they can be seen
 //   end()                no more will come
+//   leaveOut(what)       what comes next is not what follows: {lines, bytes} of the log are not here
+//   errorFound           the first line that tells of an error, {line, text}, or null; `onErrors()` is called when more are
 //   setFollow(bool), setWrap(bool), search(text), next(), previous(), firstError(), goToLine(number)
 //   setStatus(text)      what the connection does, shown below the log
 //   settled()            a promise that is kept once all that was appended has been read
 //   size                 how many bytes were appended, from the first of the log on
 //   dispose()
 //
-// Needs ansi.js, logstore.js, colours.js, logsearch.js, loglist.js, logrow.js, logselection.js, logtoolbar.js
+// Needs format.js, ansi.js, logstore.js, colours.js, logsearch.js, loglist.js, logrow.js, logselection.js, logtoolbar.js
 // before it, and logview.css. The rows are a list whose items say their place, not role=log: a screen reader would read
 // each row out that scrolling draws anew. What happens (matches, jumps) is told by short status messages instead.
 (() => {
@@ -36,16 +38,12 @@
   };
 
   const number = (value) => value.toLocaleString("en");
-  function size(bytes) {
-    if (bytes < 1000) return `${bytes} bytes`;
-    const step = Math.min(3, Math.floor(Math.log10(bytes) / 3));
-    return `${(bytes / 1000 ** step).toFixed(1)} ${["", "kB", "MB", "GB"][step]}`;
-  }
 
   class LogView {
-    constructor(element, { label = "Log", download = null, maxBytes } = {}) {
+    constructor(element, { label = "Log", download = null, maxBytes, onErrors } = {}) {
       this.root = element;
       this.label = label;
+      this.onErrorsFound = onErrors;
       this.store = new LogStore(maxBytes === undefined ? {} : { maxBytes });
       this.queue = [];
       this.queued = 0;
@@ -159,6 +157,12 @@
       this.changed();
     }
 
+    // What was appended must have been read: see settled().
+    leaveOut({ lines, bytes }) {
+      this.store.leaveOut(lines, bytes);
+      this.toolbar.download.title = "Download what is here of the log";
+    }
+
     // There are more rows, or they end.
     changed() {
       this.errors.extend();
@@ -180,7 +184,7 @@
       this.empty.hidden = store.rows > 0;
       this.empty.textContent = store.ended ? "Nothing was written." : "Nothing has been written yet.";
       const lines = `${number(store.lines)} ${store.lines === 1 ? "line" : "lines"}`;
-      this.footer.textContent = [lines, size(store.size), this.status].filter(Boolean).join(" · ");
+      this.footer.textContent = [lines, stagecall.bytes(store.whole), this.status].filter(Boolean).join(" · ");
     }
 
     setStatus(text) {
@@ -300,9 +304,15 @@
       this.announce(`First error: line ${number(this.store.lineOf(row))}`);
     }
 
+    get errorFound() {
+      const row = this.errors.found[this.errors.forgotten];
+      return row === undefined ? null : { line: this.store.lineOf(row), text: this.store.text(row) };
+    }
+
     onErrors() {
       const { errors } = this;
       this.toolbar.showErrors(errors.count, errors.done);
+      this.onErrorsFound?.();
       if (this.wantsError) this.firstError();
     }
 

@@ -49,7 +49,7 @@
 
     followLog() {
       const download = this.source.live ? "log" : null;
-      this.log ??= new page.LogView($("log-view"), { label: "Log of the task", download });
+      this.log ??= new page.LogView($("log-view"), { label: "Log of the task", download, onErrors: () => this.want() });
       this.source.followLog(this.log, { onState: ({ state }) => (this.logState = state) });
     }
 
@@ -103,10 +103,10 @@
     show() {
       const { history } = this;
       const now = history.over || !this.source.live ? history.now : this.clock.now();
-      this.showHead(now);
       this.diagram.show(history, now);
       this.timeLine.show(history, now, this.diagram.ahead(history));
       this.artifacts.show(history);
+      this.showHead(now);
       this.story.show(history, this.summary?.explanation);
       this.showFacts();
       this.announcer.tell(history);
@@ -136,8 +136,20 @@
       const stage = state === "running" ? history.stage : page.own(page.STATES, state)?.word ?? page.line(state, 40);
       const title = `${stage} · ${heading}`;
       if (document.title !== title) document.title = title;
-      $("jumps").hidden = state !== "failed" && state !== "exception";
+      this.showLeads(state);
       this.showIcon(state);
+    }
+
+    /** Where to look next: the line of the log that tells what went wrong, if one does, and the files. */
+    showLeads(state) {
+      const error = state === "failed" || state === "exception" ? this.log.errorFound : null;
+      $("first-error").hidden = error === null;
+      if (error !== null) {
+        const [name, text] = $("first-error").children;
+        page.say(name, `First error in the log, line ${error.line.toLocaleString("en")}`);
+        page.say(text, page.line(error.text, 300));
+      }
+      page.say($("stored"), this.artifacts.told());
     }
 
     /** What there is to know, in a sentence or two. */

@@ -9,13 +9,15 @@
 //   trace        the document of run.json: {version, started, events}
 //   summary      what `event: end` carries: the object that --json prints, with "explanation" (a list of lines)
 //   label        the heading of the page
-//   log          {data, head, bytes, omitted}: `data` is base64 of the gzip of the log's bytes; where a part in the
-//                middle was left out, `head` is the offset at which it is missing, and `omitted` how many bytes it had
+//   log          {data, head, bytes, omitted, lines}: `data` is base64 of the gzip of the log's bytes; where a part in the
+//                middle was left out, `head` is the offset at which it is missing, `omitted` how many bytes it had, and
+//                `lines` how many line ends, null if that is not known
 //   artifacts    {name: relative address of the file}
-//   previews     {name: {text, cut} | {image: "data:..."}}
+//   previews     {name: {text, cut} | {image: "data:..."} | {none: why there is none, a key of NO_PREVIEW}}
 "use strict";
 {
   const page = (globalThis.stagecall ??= {});
+  const NO_PREVIEW = { binary: "it is not text", large: "it is too large for this page", gone: "the file was not there" };
   const RETRY = [500, 1000, 2000, 4000, 8000, 15000];
 
   /** Lets others listen to what happens: `on(name, listener)`, `emit(name, value)`. */
@@ -166,12 +168,10 @@
         const packed = Uint8Array.from(atob(log.data), (character) => character.charCodeAt(0));
         const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
         const whole = new Uint8Array(await new Response(stream).arrayBuffer());
-        const head = log.omitted ? log.head : whole.length;
-        view.append(whole.subarray(0, head));
-        if (log.omitted) {
-          view.append(new TextEncoder().encode(`\n[stagecall] ${page.bytes(log.omitted)} of the log are not in this page\n`));
-          view.append(whole.subarray(head));
-        }
+        const head = whole.subarray(0, log.omitted ? log.head : whole.length);
+        await view.append(head);
+        if (log.omitted) await leaveOut(view, log, head.at(-1) === 10);
+        view.append(whole.subarray(head.length));
       }
       view.end();
       onState?.({ state: "ended" });
@@ -183,9 +183,17 @@
 
     async preview(artifact) {
       const known = this.data.previews ?? {};
-      if (!Object.hasOwn(known, artifact.name)) throw new Error("it is not in this page");
-      return known[artifact.name];
+      const preview = page.own(known, artifact.name) ?? { none: "" };
+      if ("none" in preview) throw new Error(page.own(NO_PREVIEW, preview.none) ?? "this page has no room for more of them");
+      return preview;
     }
+  }
+
+  /** Say in a line of its own what is missing in the middle; the lines after it keep their numbers where they are known. */
+  async function leaveOut(view, { omitted, lines }, whole) {
+    const told = `[stagecall] ${page.bytes(omitted)} of the log are not in this page\n`;
+    await view.append(new TextEncoder().encode(whole ? told : `\n${told}`));
+    view.leaveOut({ lines: Math.max(0, (lines ?? 0) - (whole ? 1 : 2)), bytes: omitted });
   }
 
   function parsed(text) {

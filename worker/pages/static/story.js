@@ -3,6 +3,9 @@
 {
   const page = (globalThis.stagecall ??= {});
 
+  /** The heading of this part of the page, which need not stand again above its second paragraph. */
+  const TITLE = "What happened";
+
   /** Return the chapters of an explanation: [{heading, sentences}]; the first has no heading. */
   function chapters(lines) {
     const found = [{ heading: null, sentences: [] }];
@@ -14,13 +17,18 @@
     return found;
   }
 
-  /** Return the sentences that matter most of an explanation: why, or that all went well. */
+  /** Return the sentence that matters most: who said that the task failed, what went wrong first, or that nothing did. */
   page.gist = (lines, history) => {
     const why = chapters(lines).find((chapter) => chapter.heading === "Why")?.sentences ?? [];
-    if (history.state !== "completed") return why.map((sentence) => page.line(sentence, 400).replace(/^First, at/, "At")).join(" ");
-    const stored = history.artifacts.size ? `${page.count(history.artifacts.size, "artifact")} ${history.artifacts.size === 1 ? "was" : "were"} stored.` : "";
-    return [why[0] ?? "", stored].filter(Boolean).join(" ");
+    if (history.state === "failed" && history.refusals.length) return refused(history.refusals);
+    return page.line(why[0] ?? "", 400).replace(/^First, at/, "At");
   };
+
+  function refused(calls) {
+    const names = [...new Set(calls.map((call) => page.line(call.plugin ?? "engine", 60)))];
+    const who = names.length > 1 ? `${names.slice(0, -1).join(", ")} and ${names.at(-1)}` : names[0];
+    return `The ${names.length > 1 ? "plugins" : "plugin"} ${who} said in ${page.line(calls[0].stage, 60)} that the task failed.`;
+  }
 
   class Story {
     constructor(view, note) {
@@ -35,9 +43,11 @@
     show(history, explanation) {
       for (const note of history.notes.slice(this.count)) this.notes.append(row(note));
       this.count = history.notes.length;
-      const wrong = history.notes.filter((note) => note.tone !== "late").length;
-      const late = history.notes.length - wrong;
-      const parts = [wrong ? page.count(wrong, "error") : "", late ? page.count(late, "late message") : "", history.moreNotes ? `${history.moreNotes} more` : ""];
+      const of = (tone, what) => {
+        const count = history.notes.filter((note) => note.tone === tone).length;
+        return count ? page.count(count, what) : "";
+      };
+      const parts = [of("bad", "error"), of("warn", "warning"), of("late", "late message"), history.moreNotes ? `${history.moreNotes} more` : ""];
       page.say(this.note, parts.filter(Boolean).join(", "));
       this.notes.hidden = this.count === 0;
       this.none.hidden = this.count > 0 || Boolean(explanation);
@@ -56,7 +66,7 @@
 
   function chapter({ heading, sentences }) {
     const told = sentences.map((sentence) => page.element("p", {}, page.line(sentence, 4000)));
-    return page.element("div", { class: heading === "Why" ? "chapter why" : "chapter" }, heading && page.element("h3", {}, heading), ...told);
+    return page.element("div", { class: heading === "Why" ? "chapter why" : "chapter" }, heading === null || heading === TITLE ? null : page.element("h3", {}, heading), ...told);
   }
 
   page.Story = Story;

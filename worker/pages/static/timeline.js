@@ -11,9 +11,9 @@
   const BAR = 14;
   const GAP = 6;
   const FOOT = 8;
-  const NARROWEST = 62;
+  const NARROWEST = 54;
   const WIDEST = 140;
-  const SPARE = 170;
+  const SPARE = 30;
   const HINT = "Point at a bar, or walk through them with the arrow keys.";
   const LEGEND = ["ok", "refused", "open", "failed", "timeout", "cancelled", "abandoned", "lost"];
   const WORDS = { open: "under way", refused: "says failed" };
@@ -77,7 +77,7 @@
 
     columnsOf(history, now, ahead) {
       const parts = [...history.visits.map((visit) => ({ visit, stage: visit.stage })), ...ahead.map((stage) => ({ stage }))];
-      const least = parts.map(({ stage }) => Math.min(Math.max(NARROWEST, stage.length * 6.8 + 16), WIDEST));
+      const least = parts.map(({ stage }) => Math.min(Math.max(NARROWEST, stage.length * 6.9 + 15), WIDEST));
       const spare = Math.max(SPARE, this.width - least.reduce((sum, width) => sum + width, 0));
       const whole = history.visits.reduce((sum, visit) => sum + visit.seconds(now), 0) || 1;
       let x = 0;
@@ -150,7 +150,7 @@
       const end = call.end ?? now;
       const began = columns.find((column) => column.stage === call.stage && call.start <= column.end) ?? columns[0];
       const ended = columns.find((column) => column.visit && end <= column.end && column.x >= began.x) ?? began;
-      const left = place(began, call.start) + 1;
+      const left = Math.min(place(began, call.start) + 1, ended.x + ended.width - 5);
       const width = Math.max(place(ended, end) - left - 1, 4);
       set(bar.rect, { class: `bar ${call.tone}`, x: left, y: y + (LANE - BAR) / 2, width });
       set(bar.text, { x: left + 5, y: y + LANE / 2 + 3.5 });
