@@ -72,7 +72,7 @@ class TaskContext:
         self.credentials = credentials
 
     def log(self, text: str) -> None:
-        """Write a message to the task log, each line marked `[stagecall]`.
+        """Write a message to the task log, each line marked `[stagecall]`; a line that the task has begun ends before.
 
         Once the log is closed it goes to the trace and the worker's log.
         Raises: TaskExceptionError (resource-unavailable) when the disk is full.

@@ -62,11 +62,11 @@ class Sink:
         if self.masks is not None:
             data = self.masks.applied(data)
         if self._limit is None or self.size + len(data) <= self._limit + RESERVE_BYTES:
-            self._append(data)
+            self._append_lines(data)
         else:
             self._full = True
-            self._append_line(
-                "[stagecall:error] the log is full: what else would be said about the task is not in it"
+            self._append_lines(
+                b"[stagecall:error] the log is full: what else would be said about the task is not in it\n"
             )
 
     def move(self, pipe: int, count: int) -> int:
@@ -110,14 +110,15 @@ class Sink:
     def _cut_off(self) -> None:
         if not self._cut and self._limit is not None:
             self._cut = True
-            self._append_line(
+            self._append_lines(
                 f"[stagecall:error] the task wrote more than the {format_size(self._limit)} that its log may hold "
-                "(limits.maxLogBytes): the rest of its output is not in the log"
+                "(limits.maxLogBytes): the rest of its output is not in the log\n".encode()
             )
 
-    def _append_line(self, text: str) -> None:
+    def _append_lines(self, lines: bytes) -> None:
+        """Append lines of the worker's own, and end the line that the task has begun, or theirs would not be seen."""
         ended = self.size == 0 or os.pread(self._opened(), 1, self.size - 1) in (b"\n", b"")
-        self._append(f"{'' if ended else chr(10)}{text}\n".encode())
+        self._append(lines if ended else b"\n" + lines)
 
     def _opened(self) -> int:
         if self.file is None:

@@ -122,7 +122,7 @@ async def test_log_is_extracted_only_once_closed(make_run):
 
     await make_run(plugin).wait()
 
-    assert seen == [b"all[stagecall:error] no\n"]
+    assert seen == [b"all\n[stagecall:error] no\n"]
 
 
 # The temporary folder

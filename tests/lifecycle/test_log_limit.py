@@ -249,10 +249,27 @@ async def test_masked_log_under_many_writers_and_readers_shows_no_secret(new_log
 
     assert moved == sum(map(len, numbered))
     assert held.count(b"<[masked]>") == 3 * 300
-    assert held.replace(b"<[masked]>", b"") == b"".join(
+    # A message that comes in the middle of a line ends it.
+    assert held.replace(b"<[masked]>", b"").replace(b"\n", b"") == b"".join(
         b"%d:[masked]," % number for number in range(0, 4000, 2)
     )
     assert set(copies) == {held}
+
+
+@pytest.mark.parametrize("secrets", [(), (b"secret",)])
+async def test_messages_begin_a_line(new_log, secrets):
+    """What the worker says can be told from what the task says, also where the task has left a line open."""
+    log = new_log(None, *secrets)
+
+    log.tell(b"[stagecall] first\n")
+    await pour(log, b"what? sec")
+    log.tell(b"[stagecall:error] second\n")
+    log.write(b"more\n")
+    log.tell(b"[stagecall] third\n")
+
+    assert content(log) == (
+        b"[stagecall] first\nwhat? sec\n[stagecall:error] second\nmore\n[stagecall] third\n"
+    )
 
 
 # The limit
