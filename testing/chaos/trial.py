@@ -25,7 +25,7 @@ from ...specs.trace import Event, Kind
 from ...worker.runtime import Action, Runtime
 from ...worker.task_run import TaskRun
 from ..doubles.runs import LIMITS
-from ..doubles.surroundings import RecordingEnvironment, RecordingMonitor
+from ..doubles.surroundings import RecordingEnvironment, RecordingMonitor, RecordingWebHooks
 from ..doubles.traces import assert_sound
 from ..virtual_time import LivelockError, NothingWillHappenError, VirtualLoop, expecting_threads
 from .behaviour import CALMLY
@@ -108,7 +108,7 @@ class Trial:
             entered.enter_context(expecting_threads())
             self.folder = Path(entered.enter_context(tempfile.TemporaryDirectory()))
             self.monitor = AttentiveMonitor()
-            self.environment = RecordingEnvironment(self.folder, self.monitor)
+            self.environment = RecordingEnvironment(self.folder, self.monitor, webhooks=RecordingWebHooks())
             self.loop = VirtualLoop()
             entered.callback(self._close)
             self._set_up()

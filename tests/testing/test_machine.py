@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import run_state_machine_as_test
@@ -15,6 +16,8 @@ from stagecall.lifecycle.barrier import Barrier
 from stagecall.lifecycle.driver import Run
 from stagecall.lifecycle.limits import Limits
 from stagecall.plugins.base import Plugin, PluginOptions, TaskPlugin, TaskPluginOptions
+from stagecall.plugins.chainoftrust import ChainOfTrustPlugin
+from stagecall.plugins.chainoftrust import plugin as chainoftrust
 from stagecall.plugins.registry import PLUGINS
 from stagecall.specs.lifecycle import TASK_RUN, Lifecycle, Stage
 from stagecall.testing.chaos import FaultSchedule, PluginFaults
@@ -87,7 +90,11 @@ class OurPlugins(LifecycleMachine):
         options = PluginOptions(environment, mock_engine(environment), environment.monitor)
         shipped = [one for one in PLUGINS.all().values() if type(one).__module__.startswith("stagecall.")]
         assert len(shipped) > 5
-        return [provider.new_plugin(options) for provider in shipped]  # type: ignore[misc]
+        signing = ChainOfTrustPlugin(
+            Ed25519PrivateKey.from_private_bytes(bytes(32))
+        )  # its provider reads a file
+        others = [one for one in shipped if one is not chainoftrust.provider]
+        return [signing, *(provider.new_plugin(options) for provider in others)]  # type: ignore[list-item]
 
 
 def test_good_plugins_pass():
