@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.async_api import expect
 
 from stagecall.worker.pages.runs import Entry
@@ -75,6 +76,22 @@ async def test_rows_tell_state_reason_and_time(site, page):
 
     assert states == ["completed", "failed", "exception: intermittent-task", "never resolved"]
     assert set(await page.locator(f"{ROWS} .of-time").all_inner_texts()) == {"1 min 1 s"}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_reason_is_never_cut(site, open_page, width):
+    """Also on a phone there is room for the longest reason, and the filter is as wide as the page there."""
+    put(site, 1, "long", "exception", "resource-unavailable")
+    page = await open_page(width=width)
+    await page.goto(site.url)
+
+    inner, outer = await page.locator("#rows .word").evaluate(
+        "found => [found.scrollWidth, found.clientWidth]"
+    )
+    box = await page.locator("#filter").bounding_box()
+
+    assert inner == outer
+    assert box["width"] == (width - 2 * 14 - 15 if width == 390 else 320)
 
 
 async def test_filter_finds_by_words_and_by_state(site, page):
