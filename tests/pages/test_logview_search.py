@@ -224,6 +224,7 @@ async def test_first_error_is_found_and_lines_are_marked(log):
     ]
     await log.show("\n".join([*harmless, *errors]) + "\n")
 
+    await log.page.locator(".log-scroller").focus()
     await log.page.keyboard.press("e")
     await log.run("await until(() => view.errors.done); await frame()")
     told = await log.run(

@@ -439,12 +439,12 @@
       event.preventDefault();
     }
 
-    // Letters work wherever nothing else would take them.
+    // Letters work in the log only: who speaks to the browser says letters all the time. The slash leads there.
     onPageKey(event) {
       const { target } = event;
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       const writing = target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
-      const ours = this.root.contains(target) || target === document.body;
+      const ours = this.root.contains(target) || (event.key === "/" && target === document.body);
       const action = SHORTCUTS[event.key];
       if (writing || !ours || action === undefined || this.root.offsetParent === null) return;
       action(this);
