@@ -37,7 +37,18 @@ class Owner(Protocol):
 class Barrier:
     """The calls under way in one run."""
 
-    __slots__ = ("_awaited", "_gate", "_limits", "_loop", "_owner", "_pending", "_recorder", "_timer", "open")
+    __slots__ = (
+        "_awaited",
+        "_gate",
+        "_hurried",
+        "_limits",
+        "_loop",
+        "_owner",
+        "_pending",
+        "_recorder",
+        "_timer",
+        "open",
+    )
 
     def __init__(self, owner: Owner, recorder: Recorder, limits: Limits) -> None:
         self._owner = owner
@@ -48,6 +59,7 @@ class Barrier:
         self._timer: asyncio.TimerHandle | None = None
         self._pending: list[Call] | None = None
         self._awaited = 0
+        self._hurried = False
         self.open: list[Call] = []
 
     def run(self, calls: Sequence[Call]) -> Awaitable[None]:
@@ -95,6 +107,8 @@ class Barrier:
         if call.budget is not None:
             call.deadline = self._loop.time() + call.budget
             self._wake_at(call.deadline)
+        if self._hurried and not call.reserved:
+            self.bound((call,), self._loop.time() + self._limits.cancel_grace, graced=True)
         execution = self._execute(call)
         execution.send(None)  # up to its first stop: there it goes on, even if its task is cancelled at once
         call.task = self._loop.create_task(execution, name=call.name)
@@ -138,6 +152,11 @@ class Barrier:
                 call.cancelling, call.deadline = True, deadline
                 call.task.cancel()
                 self._wake_at(deadline)
+
+    def hurry(self) -> None:
+        """Cancel what is under way; what begins from now on has `cancel_grace`, but for dispose and abort."""
+        self._hurried = True
+        self.cancel(list(self.open))
 
     def close(self) -> None:
         """Drop the timer; nothing is started any more."""

@@ -79,11 +79,12 @@ class FailingRun(CallingRun):
     def hurry(self) -> None:
         """Cut the graces short, on the run's loop: abort, and cancel what is under way now.
 
-        Dispose still runs. An engine whose `abort` is cancelled gives the task no more time.
+        Hooks that begin after that, as `exception` does, have `cancel_grace` and no more. Dispose still runs.
+        An engine whose `abort` is cancelled gives the task no more time.
         """
         self.abort(ExceptionReason.WORKER_SHUTDOWN)
         if self._begun and self.stage != self.lifecycle.final:
-            self._barrier.cancel(list(self._barrier.open))
+            self._barrier.hurry()
 
     def interrupted(self, error: asyncio.CancelledError) -> None:
         """Abort, as the task that drives the run was cancelled; that is raised once the run is disposed."""

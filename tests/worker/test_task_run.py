@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from stagecall.lifecycle.errors import ExceptionReason, LifecycleError, NonFatalInternalError
+from stagecall.lifecycle.limits import Limits
 from stagecall.plugins.base import TaskPlugin
 from stagecall.specs.trace import Kind
 from stagecall.testing.doubles import (
@@ -359,6 +360,28 @@ async def test_hurry_without_abort_aborts(make_run):
 
     assert resolution.reason is ExceptionReason.WORKER_SHUTDOWN
     assert engine.asked[2:] == ["wait_for_result", "abort_sandbox", "dispose_sandbox"]
+
+
+@virtual_time
+async def test_hurry_bounds_the_hooks_that_begin_after_it(make_run):
+    """What `exception` does after a second Ctrl-C, as storing a log in a store that hangs, has `cancel_grace` too."""
+
+    async def forever(*about):
+        await asyncio.Event().wait()
+
+    run = make_run(
+        ScriptedPlugin("slow", started=forever, exception=forever, dispose=nothing), HookRecorder()
+    )
+    loop = asyncio.get_running_loop()
+    loop.call_later(1, run.abort)
+    loop.call_later(2, run.hurry)
+
+    resolution = await run.wait()
+
+    assert loop.time() == 2 + Limits().cancel_grace
+    assert resolution.reason is ExceptionReason.CANCELED
+    assert outcomes(run.trace, "exception") == {"hookrecorder": "ok", "slow": "cancelled"}
+    assert outcomes(run.trace, "dispose") == {"hookrecorder": "ok", "slow": "ok"}
 
 
 @virtual_time
