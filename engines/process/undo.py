@@ -104,15 +104,17 @@ class _Group:
                 f"process group {self.pid} holds the process that is to kill it, and was left alone"
             )
         deadline = time.monotonic() + seconds
+        dying: list[Process] = []
         while members := self._members():
             if self._pinned(members):
                 os.killpg(self.pid, signal.SIGKILL)
-            elif all(one.same(look(one.pid)) for one in members):
+                dying = self._members()  # those that bore the marker may be gone before the others
+            elif not _some_of(dying, members) and all(one.same(look(one.pid)) for one in members):
                 break  # strangers, or nobody whom this user may signal
             if time.monotonic() > deadline:
                 break
             time.sleep(PAUSE_SECONDS)
-        return [one.pid for one in members if self._proven(one)]
+        return [one.pid for one in members if self._proven(one) or _some_of(dying, [one])]
 
     def _pinned(self, members: list[Process]) -> bool:
         """Stop one that belongs: until it is killed with the others the number cannot become another group's."""
@@ -132,6 +134,10 @@ class _Group:
         if (leader := look(self.pid)) is not None:
             return leader.start == self.start
         return any(bears(one.pid, self.marker) for one in self._members())
+
+
+def _some_of(those: list[Process], members: list[Process]) -> bool:
+    return any(one.same(member) for one in those for member in members)
 
 
 def _check_dead(left: list[int], what: str) -> None:

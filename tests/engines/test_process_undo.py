@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
 from contextlib import suppress
 from importlib.metadata import entry_points
@@ -215,6 +216,24 @@ async def test_a_group_without_its_leader_is_known_by_the_marker(tmp_path, group
     await undone(lease)
 
     assert before >= 2
+    assert of_group(leader.pid) == []
+
+
+async def test_those_that_die_after_the_marker_has_gone_are_waited_for(tmp_path, group, monkeypatch):
+    """The kernel ends a group one by one: who bore the marker may be gone before the others, which are ours too."""
+    leader, lease = group("sleep 1000 & env -i sleep 1001 &")
+    await without_leader(tmp_path, leader)
+    marker = _attribution.entry(lease.data["marker"])
+
+    def kill_one_by_one(pid, number):
+        for process in of_group(pid):
+            delay = 0 if _attribution.bears(process.pid, marker) else 0.3
+            threading.Timer(delay, os.kill, (process.pid, number)).start()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "killpg", kill_one_by_one)
+        await undone(lease)
+
     assert of_group(leader.pid) == []
 
 
