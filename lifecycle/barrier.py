@@ -107,7 +107,7 @@ class Barrier:
         if call.budget is not None:
             call.deadline = self._loop.time() + call.budget
             self._wake_at(call.deadline)
-        if self._hurried and not call.reserved:
+        if self._hurried and call.plugin is not None and not call.reserved:
             self.bound((call,), self._loop.time() + self._limits.cancel_grace, graced=True)
         execution = self._execute(call)
         execution.send(None)  # up to its first stop: there it goes on, even if its task is cancelled at once
@@ -154,7 +154,7 @@ class Barrier:
                 self._wake_at(deadline)
 
     def hurry(self) -> None:
-        """Cancel what is under way; what begins from now on has `cancel_grace`, but for dispose and abort."""
+        """Cancel what is under way; hooks that begin from now on have `cancel_grace`, but for dispose."""
         self._hurried = True
         self.cancel(list(self.open))
 

@@ -385,6 +385,36 @@ async def test_hurry_bounds_the_hooks_that_begin_after_it(make_run):
 
 
 @virtual_time
+async def test_hurry_leaves_report_and_worker_their_time(make_run):
+    """A hurry is about hooks: who waits for the resolution, and plugins that are told of an error, still get it."""
+    told: list[str] = []
+
+    async def tell():
+        await asyncio.sleep(3)
+        told.append("plugin")
+
+    async def report(resolution):
+        await asyncio.sleep(4)
+        told.append(str(resolution.reason))
+
+    async def fail(sandbox):
+        await asyncio.sleep(0.5)
+        raise NonFatalInternalError("hiccup")
+
+    run = make_run(
+        ScriptedPlugin("bad", started=fail, report_non_fatal_error=tell),
+        ScriptedPlugin("slow", started=lambda sandbox: asyncio.Event().wait()),
+        limits=Limits(cancel_grace=0),
+        report=report,
+    )
+    asyncio.get_running_loop().call_later(1, run.hurry)
+
+    await run.wait()
+
+    assert told == ["worker-shutdown", "plugin"]
+
+
+@virtual_time
 async def test_hurry_in_exception_calls_every_hook_of_it(make_run):
     """The exception hooks that are under way are cancelled, those that wait for them are called."""
     seen = []
