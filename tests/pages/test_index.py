@@ -1,11 +1,15 @@
 """The list of runs: who followed it to some point is told what came after, and it keeps within its bound."""
 
+import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
+from stagecall.worker.pages import following
 from stagecall.worker.pages.index import Index
 from stagecall.worker.pages.runs import Entry
+from stagecall.worker.pages.signals import Signal
 
-from .site_support import listed
+from .site_support import BOUND, listed
 
 
 def index_of(runs, keep=10_000):
@@ -95,3 +99,23 @@ class WatchedValues:
         for value in reversed(self.inner):
             self.looked_at.append(value)
             yield value
+
+
+async def test_who_listens_is_told_what_happened_before_the_end():
+    """What changes while a listener is being told, just before the pages close, is told too."""
+    index, subjects = index_of(1)
+    closing = Signal()
+    told = []
+
+    class Stream:
+        async def send(self, events):
+            told.extend(events)
+            if len(told) == 1:
+                subjects[0].entry.label = "renamed"
+                index.put(subjects[0])
+                closing.set()
+
+    stream: Any = Stream()
+    await asyncio.wait_for(following._tell_index(stream, index, closing), BOUND)
+
+    assert [b"renamed" in event for event in told] == [False, True]

@@ -35,13 +35,16 @@ async def follow_index(request: web.Request, index: Index, closing: Signal) -> w
 async def _tell_index(stream: EventStream, index: Index, closing: Signal) -> None:
     told = 0
     quiet = 0.0
-    while not closing.count:
+    while True:
+        closed = closing.count  # before the look: what has happened until then is told
         seen = index.changed.count
         if entries := index.since(told):
             told = entries[-1].version
             await stream.send(message(entry.as_dict(), name="run") for entry in entries)
             quiet = 0.0
             await closing.wait(0, PAUSE_SECONDS)
+        if closed:
+            return
         if (
             not await index.changed.wait(seen, PROGRESS_SECONDS)
             and (quiet := quiet + PROGRESS_SECONDS) >= HEARTBEAT
@@ -85,6 +88,7 @@ class _RunTeller:
         await stream.send([message(subject.entry.as_dict(), name="run")])
         quiet = 0.0
         while True:
+            closed = closing.count
             seen = subject.changed.count
             count = len(trace)
             if self._told < count:
@@ -95,7 +99,7 @@ class _RunTeller:
             await self._tell_progress()
             if subject.over and count == len(trace):
                 break
-            if closing.count:
+            if closed:
                 return
             if await subject.changed.wait(seen, PROGRESS_SECONDS):
                 quiet = 0.0
