@@ -6,6 +6,8 @@ import base64
 import binascii
 import os
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,26 +40,19 @@ def read_signing_key(path: Path) -> Ed25519PrivateKey:
             f"{path}: others than its owner may use this signing key (mode {stat.S_IMODE(mode):04o}); "
             f"say: chmod 600 {path}"
         )
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     if not _is_pem(data):
         return Ed25519PrivateKey.from_private_bytes(_decoded(path, data, (SEED, BOTH))[:SEED])
-    try:
-        key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(
-            f"{path}: no private key can be read from this PEM: {_first_line(error)}"
-        ) from error
+    key = _from_pem(path, "private", partial(load_pem_private_key, data, password=None))
     if not isinstance(key, Ed25519PrivateKey):
-        raise KeyFileError(f"{path}: the key is of another kind than ed25519: {type(key).__name__}")
+        raise _of_another_kind(path, key)
     return key
 
 
 def read_public_key(path: Path) -> Ed25519PublicKey:
     """Return the public key in a file: PEM (SubjectPublicKeyInfo), or 32 bytes in Base64. Raises: KeyFileError."""
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -66,14 +61,9 @@ def read_public_key(path: Path) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(_decoded(path, data, (PUBLIC,)))
     if b"PRIVATE KEY" in data:
         raise KeyFileError(f"{path}: this is a private key; verifying takes the public one only")
-    try:
-        key = load_pem_public_key(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise KeyFileError(
-            f"{path}: no public key can be read from this PEM: {_first_line(error)}"
-        ) from error
+    key = _from_pem(path, "public", partial(load_pem_public_key, data))
     if not isinstance(key, Ed25519PublicKey):
-        raise KeyFileError(f"{path}: the key is of another kind than ed25519: {type(key).__name__}")
+        raise _of_another_kind(path, key)
     return key
 
 
@@ -93,6 +83,21 @@ def _read(path: Path) -> tuple[bytes, int]:
 
 def _is_pem(data: bytes) -> bool:
     return data.lstrip().startswith(b"-----BEGIN ")
+
+
+def _from_pem(path: Path, half: str, load: Callable[[], object]) -> object:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        return load()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyFileError(
+            f"{path}: no {half} key can be read from this PEM: {_first_line(error)}"
+        ) from error
+
+
+def _of_another_kind(path: Path, key: object) -> KeyFileError:
+    return KeyFileError(f"{path}: the key is of another kind than ed25519: {type(key).__name__}")
 
 
 def _decoded(path: Path, data: bytes, lengths: tuple[int, ...]) -> bytes:

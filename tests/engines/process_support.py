@@ -296,3 +296,14 @@ def zombies() -> list[int]:
             if fields and fields[0] == "Z" and int(fields[1]) == os.getpid():
                 found.append(int(entry))
     return found
+
+
+async def extracted(result, path: str) -> dict[str, bytes]:
+    """Return the content of every file that is extracted from a folder."""
+    found = {}
+
+    async def handle(name, file):
+        found[name] = file.read()
+
+    await result.extract_folder(path, handle)
+    return found

@@ -15,7 +15,7 @@ from stagecall.engines.errors import HandlerInterruptError, ResourceNotFoundErro
 from stagecall.engines.process import files
 from stagecall.lifecycle.errors import MalformedPayloadError, NonFatalInternalError
 
-from .process_support import BOUND, descriptors, until
+from .process_support import BOUND, descriptors, extracted, until
 
 
 @pytest.fixture
@@ -30,17 +30,6 @@ async def leave(make_house):
         return run, result
 
     return run_script
-
-
-async def extracted(result, path: str) -> dict[str, bytes]:
-    """Return the content of every file that is extracted from a folder."""
-    found = {}
-
-    async def handle(name, file):
-        found[name] = file.read()
-
-    await result.extract_folder(path, handle)
-    return found
 
 
 async def read_all(stream) -> bytes:

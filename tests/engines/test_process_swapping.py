@@ -11,7 +11,7 @@ import pytest
 from stagecall.engines.errors import InvalidResourceError
 from stagecall.engines.process import files
 
-from .process_support import BOUND, CONTAINED, PYTHON
+from .process_support import BOUND, CONTAINED, PYTHON, extracted
 
 
 def swap(name: str, secret: str) -> None:
@@ -101,14 +101,3 @@ def secret_folder(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "file").write_text("secret\n")
     return folder
-
-
-async def extracted(result, path: str) -> dict[str, bytes]:
-    """Return the content of every file that is extracted from a folder."""
-    found = {}
-
-    async def handle(name, file):
-        found[name] = file.read()
-
-    await result.extract_folder(path, handle)
-    return found
